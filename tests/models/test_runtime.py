@@ -91,6 +91,7 @@ print(runtime.operations_at_once())
 """
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize(
     ("cores", "features", "when", "variables", "expected"),
     [

@@ -56,7 +56,7 @@ def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
         check_golden(tmp_path / variant)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [kind for kind in sorted(tiny_checkpoints.CONFIGS) if kind != "roberta"])
 def test_a_preset_that_reads_two_texts_apart_becomes_a_bundle(family: str, tmp_path: Path) -> None:
     """The longest length is the position table's; the separate pass has one token more."""

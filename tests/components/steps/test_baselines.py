@@ -82,6 +82,7 @@ def test_the_linear_models_metrics_are_those_of_its_predictions_row_by_row(usele
     assert by_label["naïve"]["baselines"]["linear"]["accuracy"] == pytest.approx((found.argmax(1)[naive] == 2).mean())
 
 
+@pytest.mark.slow
 def test_the_severity_decides_what_a_model_may_be_worse_than(tmp_path: Path) -> None:
     """Right on 0.8 of the rows: better than the most frequent label, worse than the words."""
     summary, _, _ = run(tmp_path, 0.8)
@@ -93,6 +94,7 @@ def test_the_severity_decides_what_a_model_may_be_worse_than(tmp_path: Path) -> 
     assert linear["sentence"] in summary["notes"]
 
 
+@pytest.mark.slow
 def test_a_wrong_label_is_reported_if_the_model_agrees_with_the_words(tmp_path: Path) -> None:
     """The words of two test rows say "good" and their labels "bad"; the model says so of only one of them."""
     test, _ = reviews(300, 2, 1.0)
@@ -108,6 +110,7 @@ def test_a_wrong_label_is_reported_if_the_model_agrees_with_the_words(tmp_path: 
     assert (found["given"], found["suggested"]) == (["bad"], ["good"])
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_off_is_not_measured(tmp_path: Path) -> None:
     summary, _, _ = run(tmp_path, 0.4, baselines={"majority": "off", "linear": "error"})
     assert set(summary["baselines"]) == {"linear"}
@@ -149,6 +152,7 @@ def test_numbers_about_pairs_with_constant_predictions_of_the_model(tmp_path: Pa
     assert "spearman on the 80 test rows cannot be computed, so it is not better than" in linear["sentence"]
 
 
+@pytest.mark.slow
 def test_several_labels_per_row(tmp_path: Path) -> None:
     """The trivial answer is the set with the best micro-F1; the linear model's threshold is chosen on the eval rows."""
     task, rng = TaskConfig(type="multi_label"), np.random.default_rng(0)

@@ -78,6 +78,7 @@ def test_numbers_stay(pairs: list[dict[str, Any]]) -> None:
     np.testing.assert_array_equal([row["target"] for row in pairs], [[0.5], [-1.0], [3.0]])
 
 
+@pytest.mark.slow
 def test_several_labels_are_marked_each(tmp_path: Path) -> None:
     rows = [{"text": [b"good film"], "label": value} for value in ([b"c", b"a"], [], [b"b"])]
     specs = {"text": tf.io.FixedLenFeature([1], tf.string), "label": tf.io.VarLenFeature(tf.string)}

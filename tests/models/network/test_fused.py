@@ -19,7 +19,7 @@ from models.network.fused import FusedDense, FusedNorm, fuse, fusing, is_fusing
 from models.presets.preset import preset_tokenizer
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"positions": "rotary", "norm": "post"}, {"dropout": 0.0}], ids=str)
 def test_an_encoder_from_scratch(settings: dict[str, Any]) -> None:
     keras.utils.set_random_seed(0)

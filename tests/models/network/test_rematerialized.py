@@ -45,7 +45,7 @@ def assert_same_with_remat(model: keras.Model, **options: bool) -> None:
     assert_alike(*(loss_and_gradients(model, remat=remat, **options) for remat in (False, True)))
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"xla": True}, {"fused": True}], ids=str)
 def test_an_encoder_from_scratch(options: dict[str, bool]) -> None:
     keras.utils.set_random_seed(0)

@@ -104,6 +104,7 @@ def test_the_c_api_loads_and_asks_it_as_tf_serving_does(kind: str, all_exports: 
     np.testing.assert_allclose(found, wanted, **CLOSE)
 
 
+@pytest.mark.slow
 def test_only_reviewed_operations(all_exports: dict[str, Exported], tmp_path: Path) -> None:
     """Every operation is in the reviewed list: TF Serving 2.20 registers those, and none needs a table or a file."""
     task, labels = KINDS["single"]

@@ -111,6 +111,7 @@ def test_what_differs_in_more_is_traced(single: Exported, traced: list[str], tmp
         assert len(traced) == number
 
 
+@pytest.mark.slow
 def test_a_damaged_graph_is_not_used(single: Exported, cache: Path, traced: list[str], tmp_path: Path) -> None:
     again(single, tmp_path / "first")
     (entry,) = cache.iterdir()
@@ -147,6 +148,7 @@ def _copy(source: Path, folder: Path) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_refused_with_a_kept_graph_too(
     single: Exported, traced: list[str], tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ def _again(folder: Path, exported: Exported, **changes: Any) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_exports_of_one_model_are_the_same_whatever_their_bytes(tmp_path: Path, exports: dict[str, Exported]) -> None:
     keras.layers.Dense(3)(keras.Input([2]))  # TensorFlow's and Keras's counters move on
     tf.function(lambda x: x + 1)(tf.constant(1))
@@ -79,6 +80,7 @@ OTHERS: dict[str, Callable[[Exported], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("what", OTHERS)
 def test_what_the_model_answers_with_makes_another(what: str, tmp_path: Path, exports: dict[str, Exported]) -> None:
     one = exports["single"]

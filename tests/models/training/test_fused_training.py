@@ -80,7 +80,7 @@ def test_the_exported_model_has_the_metric_that_was_measured(tiny: ModuleType, t
         assert measured[name] == pytest.approx(best[name], abs=1e-4)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"contrastive": "on"}, {"precision": "mixed_bfloat16"}, {"ema_momentum": 0.9}])
 def test_however_it_was_trained_the_linear_part_counts_as_it_was_weighed(
     tiny: ModuleType, settings: dict[str, Any]

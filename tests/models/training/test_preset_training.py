@@ -101,7 +101,7 @@ def test_the_trained_model_is_in_float32_and_whole(way: str, tiny: ModuleType, f
     np.testing.assert_allclose(model(rows).numpy(), before, atol=1e-5)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["everything", "a few matrices"])
 def test_whether_weights_could_be_set_aside_does_not_decide_which_checkpoint_is_used(
     way: str, tiny: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

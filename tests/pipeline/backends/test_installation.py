@@ -109,6 +109,7 @@ def test_it_is_made_once_and_removed(
     assert said[-1] == f"no environment of jax in {backends}: nothing to remove"
 
 
+@pytest.mark.slow
 def test_a_changed_package_is_refused(
     installer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_bundle_predicts_as_keras(task: str, pairs: bool, tmp_path: Path) -> N
     assert check_golden(folder) == len(texts)
 
 
+@pytest.mark.slow
 def test_temperatures_are_in_the_model_alone_and_the_readme_names_the_threshold(tmp_path: Path) -> None:
     """A host that found them in labels.json could apply them a second time."""
     folder = bundle(tmp_path / "b", "multi_label")
@@ -197,6 +198,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(single: Path) -> None:
     assert not [path for path in single.parent.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_labels_of_a_regression_are_in_its_unit(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b", "regression")
     assert LabelSpace.load(folder) == tiny.NUMBER

@@ -107,6 +107,7 @@ def test_a_file_predicts_as_with_the_rounded_tables_in_float32() -> None:
             np.testing.assert_allclose(ours(**row)["probabilities"], theirs(**row)["probabilities"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_table_has_one_scale_and_half_a_byte_per_value() -> None:
     tensor, data = _table(quantize_tables(tiny.content(), None))
     assert tensor.type == flatbuffer.schema.TensorType.INT4

@@ -20,7 +20,7 @@ def graph_words(texts: list[bytes], lowercase: bool, strip_accents: bool) -> lis
     return [[word.decode("utf-8") for word in row] for row in found.to_list()]
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize(("lowercase", "strip_accents"), SWITCHES)
 def test_every_character_within_a_word(lowercase: bool, strip_accents: bool) -> None:
     texts = [f"a{chr(point)}b" for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]

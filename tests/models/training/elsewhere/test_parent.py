@@ -78,7 +78,7 @@ def test_it_is_the_same_training(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["several labels of a pair", "numbers with a preset"])
 def test_it_is_the_same_training_for_other_tasks(tmp_path: Path, kind: str) -> None:
     settings: dict[str, Any] = {"task": "multi_label", "pairs": True}

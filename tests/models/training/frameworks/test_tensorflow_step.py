@@ -56,7 +56,7 @@ def _all(model: Any) -> np.ndarray:
     return np.concatenate([v.numpy().ravel() for v in model.weights])
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("xla", [True, False, "parts"])
 def test_accumulated_batches_are_one_big_batch(tiny: ModuleType, xla: Xla) -> None:
     model, big = _step(tiny, xla=xla)
@@ -79,6 +79,7 @@ def test_a_single_batch_that_is_left_over_needs_no_other_program(tiny: ModuleTyp
     assert step.traces == 1
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("xla", [True, False, "parts"])
 def test_a_batch_that_is_passed_in_parts_is_one_step(tiny: ModuleType, xla: Xla) -> None:
     model, one = _step(tiny, xla=xla)
@@ -90,7 +91,7 @@ def test_a_batch_that_is_passed_in_parts_is_one_step(tiny: ModuleType, xla: Xla)
     np.testing.assert_allclose(_all(other), _all(model), atol=1e-5)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("xla", [True, False, "parts"])
 def test_shares_of_a_batch_that_are_computed_side_by_side_are_one_step(tiny: ModuleType, xla: Xla) -> None:
     (batch,) = _batches(tiny, 8, 8)

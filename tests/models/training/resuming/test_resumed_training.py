@@ -71,6 +71,7 @@ def test_an_interrupted_training_goes_on_though_another_ran_meanwhile(tiny: Modu
     assert not tmp_path.exists()
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_keeps_what_was_trained_and_says_so(tiny: ModuleType, tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)

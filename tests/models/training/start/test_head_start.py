@@ -67,6 +67,7 @@ def scaled(embeddings: np.ndarray) -> np.ndarray:
     return features / np.linalg.norm(features, axis=1).mean()
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("task", TASKS)
 def test_a_trained_model_starts_with_scikit_learns_regression(tiny: ModuleType, starts: Starts, task: str) -> None:
     trained, notes = starts(task)
@@ -187,6 +188,7 @@ def test_a_large_table_gives_some_of_its_rows(monkeypatch: pytest.MonkeyPatch, t
     assert tiny.fit(train_config=STILL, **PAIRS).report["head_start"]["rows"] == 50
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_table_of_one_or_two_rows_trains(tiny: ModuleType, task: str, count: int) -> None:
@@ -195,6 +197,7 @@ def test_a_table_of_one_or_two_rows_trains(tiny: ModuleType, task: str, count: i
     assert np.isfinite(report["history"][-1]["loss"])
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_starts_with_the_head_that_fits_it(tiny: ModuleType) -> None:
     def frozen() -> keras.Model:
         model = tiny.model()
@@ -206,6 +209,7 @@ def test_a_frozen_encoder_starts_with_the_head_that_fits_it(tiny: ModuleType) ->
     assert history[0]["train_loss"] < tiny.fit(make_model=frozen, train_config=STILL).report["history"][0]["train_loss"]
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_starts_too(tiny: ModuleType, starts: Starts, precision: str) -> None:
     trained, whole = tiny.fit(train_config={**STILL, "precision": precision}, **PAIRS), starts("single_label")[0]
@@ -213,7 +217,7 @@ def test_mixed_precision_starts_too(tiny: ModuleType, starts: Starts, precision:
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=0.1)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["single_label", "regression"])
 def test_a_training_interrupted_later_does_not_start_again(tiny: ModuleType, tmp_path: Path, task: str) -> None:
     def stop(progress: Progress) -> None:

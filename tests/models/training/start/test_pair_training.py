@@ -67,7 +67,7 @@ def default(bert: str) -> TrainedModel:
     return fit(bert)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 def test_the_default_rates_are_those_of_two_texts(bert: str, default: TrainedModel) -> None:
     alike, decayed = (fit(bert, layer_decay=decay, head_multiple=head) for decay, head in ((1.0, 3.0), (0.85, 10.0)))
     np.testing.assert_array_equal(weights(default), weights(alike))
@@ -92,7 +92,7 @@ def test_xla_compiles_both_passes(bert: str, default: TrainedModel) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_what_is_equal_is_learned_in_seconds(bert: str, precision: str) -> None:
     trained = fit(bert, 1000, epochs=6, learning_rate=0.01, precision=precision)

@@ -21,7 +21,14 @@ def test_every_key_has_an_entry() -> None:
     assert sorted(EFFECTS) == sorted(every_key())
 
 
-@pytest.mark.parametrize("path", sorted(every_key()))
+# Each of `train` trains a model or two.
+_PATHS = [
+    pytest.param(path, marks=[pytest.mark.slow] if path.startswith("train.") and path != "train.epochs" else [])
+    for path in sorted(every_key())
+]
+
+
+@pytest.mark.parametrize("path", _PATHS)
 def test_a_key_does_what_it_says(path: str, tmp_path: Path) -> None:
     effect = EFFECTS[path]
     first, second = effect.settings(tmp_path)

@@ -106,7 +106,7 @@ def let_hang(one, pool, kind):
     one.wait_for("it is stuck")
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "kind", "which"),
     [

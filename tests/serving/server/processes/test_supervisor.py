@@ -110,6 +110,7 @@ def _left(one):
         httpx.get(f"{one.http.base_url}{METRICS}", timeout=0.002)
 
 
+@pytest.mark.slow
 def test_concurrent_reloads_leave_all_workers_in_the_same_state(tmp_path):
     names = ["a", "b", "c", "d"]
     with server(tmp_path, "--workers=3") as one, ThreadPoolExecutor(8) as pool:
@@ -139,6 +140,7 @@ def test_later_workers_get_a_configuration_whose_model_appears_later(tmp_path):
         assert one.status_codes("later") == {200}
 
 
+@pytest.mark.slow
 def test_a_changed_file_and_a_reload_reach_later_workers(tmp_path):
     config = tmp_path / "models.txt"
     config.write_text('model_config_list { config { name: "m" base_path: "/m" } }')
@@ -229,6 +231,7 @@ def test_counters_do_not_fall_when_a_worker_dies(tmp_path):
         assert one.counted() == 20
 
 
+@pytest.mark.slow
 def test_a_hanging_worker_ends_with_its_supervisor(tmp_path):
     flags = ("--workers=2", "--drain_seconds=0.2")
     with server(tmp_path, *flags, factory="stuck") as one, ThreadPoolExecutor(1) as pool:
@@ -241,6 +244,7 @@ def test_a_hanging_worker_ends_with_its_supervisor(tmp_path):
             wait_until(lambda pid=pid: has_ended(pid))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_at_once_is_restarted_with_growing_delays(tmp_path):
     more = """
 import os

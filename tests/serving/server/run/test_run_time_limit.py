@@ -57,7 +57,7 @@ def test_the_earlier_of_deadline_and_limit_applies():
     assert not limit_comes_first(3.0, 0)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("batching", [None, {}])
 @pytest.mark.parametrize(("rows", "count"), [(1, 12), (17, 4)])  # large ones run one after the other
 def test_endless_runs_delay_no_others_and_end_at_the_limit(base, rows, count, batching):
@@ -78,6 +78,7 @@ def test_endless_runs_delay_no_others_and_end_at_the_limit(base, rows, count, ba
     with_core(options_with_limit(base, batching=batching), use)
 
 
+@pytest.mark.slow
 def test_a_few_endless_runs_delay_no_other_small_run_with_a_loop(base):
     async def use(core):
         endless = [slow(core, ENDLESS) for _ in range(cores() + 1)]
