@@ -29,12 +29,12 @@ _CORES_FOR_HALVES = 2  # with more, each share of a batch would be small, and ad
 _NO_GRAPPLER = "disable_meta_optimizer"
 _QUOTA_FILE, _CPU_FILE = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/cpuinfo")
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+# XLA uses half of an AVX-512 register, because some processors clock lower when they use whole ones. TensorFlow's
+# matrix products use whole ones anyway.
+_VECTOR_WIDTH, _WHOLE = "--xla_cpu_prefer_vector_width", "--xla_cpu_prefer_vector_width=512"
 XLA_FLAGS = "XLA_FLAGS"
-XLA_FLAGS_AS_GIVEN = os.environ.get(XLA_FLAGS, "")
-"""Without what `prepare` adds, for a framework that may not know it and would end the process."""
-# XLA uses half of such a register, because some processors clock lower for whole ones. TensorFlow's matrix products use
-# whole ones anyway.
-_VECTOR_WIDTH = "--xla_cpu_prefer_vector_width"
+XLA_FLAGS_AS_GIVEN = os.environ.get(XLA_FLAGS, "").replace(_WHOLE, "").strip()
+"""Without what `prepare` adds, here or in a parent: another framework may not know it and would end the process."""
 
 
 def prepare(onednn: str = "auto") -> None:
@@ -177,7 +177,7 @@ def _use_whole_vectors(features: Sequence[str]) -> None:
     given = os.environ.get(XLA_FLAGS, "").strip()
     names_file = given and not given.startswith("-")
     if "avx512f" in features and _VECTOR_WIDTH not in given and not names_file:
-        os.environ[XLA_FLAGS] = f"{given} {_VECTOR_WIDTH}=512".strip()
+        os.environ[XLA_FLAGS] = f"{given} {_WHOLE}".strip()
 
 
 def _limit_threads(quota: int | None) -> None:

@@ -43,7 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks all but one of a function's `slow_variants`, and puts long files first: no core is idle at the end."""
     seen = set()
     for item in items:
-        function = item.nodeid.partition("[")[0]
+        function, variant, _ = item.nodeid.partition("[")
+        if item.get_closest_marker("slow_variants") and not variant:
+            raise pytest.UsageError(f"{item.nodeid} has no variants that could be slow")
         if item.get_closest_marker("slow_variants") and function in seen:
             item.add_marker(pytest.mark.slow)
         seen.add(function)

@@ -113,7 +113,7 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         self._decay, self._multiples, self._decayed = decay, tuple(multiples), tuple(decayed)
         self._momentum = momentum
         self.averages: list[Any] = []
-        self._rates = ops.convert_to_numpy(schedule(np.arange(schedule.steps)))
+        self._rates = ops.convert_to_numpy(schedule(np.arange(schedule.steps + 1)))
 
     def build(self, variables: Sequence[Any]) -> None:
         super().build(variables)
@@ -134,7 +134,7 @@ class LayerwiseAdamW(keras.optimizers.Adam):
 
     def rate(self, step: int) -> np.float32:
         """The learning rate of an optimizer step, from 0 on. TensorFlow takes a millisecond for `learning_rate`."""
-        return np.float32(self._rates[step] if step < len(self._rates) else self.learning_rate)
+        return np.float32(self._rates[min(step, len(self._rates) - 1)])
 
     def groups(self) -> dict[tuple[float, float], list[int]]:
         """The variables' indices by multiple of the rate and weight decay."""

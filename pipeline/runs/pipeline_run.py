@@ -72,7 +72,6 @@ def run(
                 trains = is_in_range("Trainer", from_step, to_step)
                 outcome = _preflight(record, config, paths, trains)
                 if outcome is None:
-                    prepare(config.train.onednn)
                     if trains:
                         compile_cache.use(config.train.onednn, _process_folder)
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
@@ -105,6 +104,7 @@ def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths, trains: b
     """The error that stops the run before its first step, if there is one; it is also recorded."""
     try:
         preflight.check(config, paths, trains=trains)
+        prepare(config.train.onednn)  # before the compile cache is found, which depends on what it sets
     except TransomError as error:
         # Some of the data gate's rules are already checked here.
         record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else CHECKS)

@@ -44,8 +44,7 @@ class TorchUpdate:
         if optimizer.global_clipnorm is not None:
             # Not in place: two gradients may be one tensor.
             gradients = list(torch._foreach_mul(gradients, torch.clamp(optimizer.global_clipnorm / norm, max=1.0)))
-        before = int(optimizer.iterations)
-        rate, step = float(optimizer.rate(before)), before + 1
+        rate, step = float(optimizer.learning_rate), int(optimizer.iterations) + 1
         steps = [torch.tensor(float(step), device=gradients[0].device)] * len(gradients)  # read only
         for (multiple, decay), indices in self._groups.items():
             lists = (self._values(indices), [gradients[index] for index in indices])

@@ -202,7 +202,6 @@ def test_curated_schemas_that_do_not_fit(project: Project, schema: str, got: str
     assert got in caught.value.got
 
 
-@pytest.mark.slow
 def test_drift_from_the_live_model(project: Project) -> None:
     write(project.folder / "train.jsonl", clean("train", 30))
     write(project.folder / "dev.jsonl", clean("dev", 9))

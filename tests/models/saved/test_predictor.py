@@ -66,7 +66,6 @@ def test_answers_golden_texts_and_none_at_all(single: Predictor) -> None:
     assert single.predict([]) == []
 
 
-@pytest.mark.slow_variants
 def test_a_regression_of_pairs_gives_a_number(pairs: tuple[Exported, Predictor]) -> None:
     exported, predictor = pairs
     answers = predictor.predict(["good", "film " * 9], ["bad film", ""])

@@ -127,7 +127,7 @@ def test_without_xla_the_losses_are_the_same(tiny: ModuleType) -> None:
 
 
 @pytest.mark.slow_variants
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_and_gives_a_float32_model(tiny: ModuleType, precision: str) -> None:
     trained = tiny.fit(count=400, train_config={"precision": precision, "epochs": 3})
     assert trained.report["precision"] == precision

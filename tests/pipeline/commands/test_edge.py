@@ -90,7 +90,6 @@ def test_bundles_are_measured_beside_each_other(
     assert "no edge bundle in" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_what_cannot_be_exported(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

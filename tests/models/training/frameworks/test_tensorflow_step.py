@@ -56,7 +56,7 @@ def _all(model: Any) -> np.ndarray:
     return np.concatenate([v.numpy().ravel() for v in model.weights])
 
 
-@pytest.mark.slow
+@pytest.mark.slow_variants
 @pytest.mark.parametrize("xla", [True, False, "parts"])
 def test_accumulated_batches_are_one_big_batch(tiny: ModuleType, xla: Xla) -> None:
     model, big = _step(tiny, xla=xla)
@@ -75,7 +75,8 @@ def test_a_single_batch_that_is_left_over_needs_no_other_program(tiny: ModuleTyp
     _, step = _step(tiny, xla=xla, accumulate=2)
     batches = _batches(tiny, 12, 4)
     for number, group in enumerate((batches[:2], batches[2:])):
-        step(group, _weights(group), number)
+        due = float(step._optimizer.learning_rate)
+        assert float(step(group, _weights(group), number).learning_rate) == pytest.approx(due)
     assert step.traces == 1
 
 

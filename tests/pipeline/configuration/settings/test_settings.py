@@ -21,11 +21,10 @@ def test_every_key_has_an_entry() -> None:
     assert sorted(EFFECTS) == sorted(every_key())
 
 
-# Each of `train` trains a model or two.
-_PATHS = [
-    pytest.param(path, marks=[pytest.mark.slow] if path.startswith("train.") and path != "train.epochs" else [])
-    for path in sorted(every_key())
-]
+# Each trains a model or two; so does `train.epochs`.
+_TRAINED = ("accumulate", "checkpoint_steps", "contrastive", "early_stopping", "metric", "precision")
+_SLOW = {f"train.{name}" for name in _TRAINED}
+_PATHS = [pytest.param(path, marks=[pytest.mark.slow] if path in _SLOW else []) for path in sorted(every_key())]
 
 
 @pytest.mark.parametrize("path", _PATHS)

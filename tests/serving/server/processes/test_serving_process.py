@@ -106,17 +106,17 @@ def let_hang(one, pool, kind):
     one.wait_for("it is stuck")
 
 
-@pytest.mark.slow
+@pytest.mark.slow_variants
 @pytest.mark.parametrize(
     ("workers", "kind", "which"),
     [
+        (2, LOOP, signal.SIGINT),
         (1, RUN, signal.SIGTERM),
-        pytest.param(1, RUN, signal.SIGINT, marks=pytest.mark.slow),
+        (1, RUN, signal.SIGINT),
         (1, LOOP, signal.SIGTERM),
         (1, CALL, signal.SIGTERM),
         (2, RUN, signal.SIGTERM),
-        (2, LOOP, signal.SIGINT),
-        pytest.param(2, CALL, signal.SIGTERM, marks=pytest.mark.slow),
+        (2, CALL, signal.SIGTERM),
         (2, LOCK, signal.SIGTERM),
     ],
 )

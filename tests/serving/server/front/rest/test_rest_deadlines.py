@@ -4,7 +4,6 @@ import gzip
 import json
 import time
 
-import pytest
 from fronts import with_fronts
 from tiny_servers import config_of, publish
 
@@ -21,7 +20,6 @@ BODIES = {
 }
 
 
-@pytest.mark.slow
 def test_every_request_ends_at_the_deadline(saved_models, tmp_path):
     publish(saved_models[1], tmp_path, 1)
 
