@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pytest
 from tfx.types.standard_artifacts import PushedModel
 
-from models.errors import ConfigError, DataError, GateError, NotBlessedError, PresetError, PushError
+from models.errors import ConfigError, DataError, GateError, NotBlessedError, PresetError, PushError, TrainingError
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
+from pipeline.runs import pipeline_run
 from pipeline.runs.interruption import Interruption, interruptible
 from pipeline.runs.pipeline_run import _print, _recorded, _Recorder, run
 from pipeline.runs.run_records import RunRecord, StepRecord, all_runs
@@ -81,6 +82,34 @@ def test_a_run_stopped_before_its_first_step_leaves_a_record(
     shown = capsys.readouterr().out
     assert record.name in shown
     assert not as_json or json.loads(shown)["error"] == record.error
+
+
+TWO_CLASSES = "text,label\n" + "".join(f"some words {number},{'ab'[number % 2]}\n" for number in range(200))
+
+
+def test_the_compile_cache_is_chosen_when_what_it_depends_on_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(pipeline_run, "prepare", lambda onednn: calls.append("prepare"))
+    monkeypatch.setattr(pipeline_run.compile_cache, "use", lambda onednn, folder: calls.append("use"))
+    monkeypatch.setattr(_Recorder, "run", lambda self, *given: None)
+    assert run(_project(tmp_path, TWO_CLASSES), []) == 0
+    assert calls == ["prepare", "use"]
+
+
+def test_a_tensorflow_loaded_otherwise_stops_the_run_with_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(onednn: str) -> None:
+        raise TrainingError("TensorFlow was loaded with other settings")
+
+    monkeypatch.setattr(pipeline_run, "prepare", refuse)
+    config = _project(tmp_path, TWO_CLASSES)
+    with pytest.raises(TrainingError):
+        run(config, [], as_json=True)
+    assert json.loads(capsys.readouterr().out)["status"] == "failed"
+    assert all_runs(Paths.from_config(load(config), config))[0].step == "checks"
 
 
 def test_without_room_for_a_record_nothing_is_left(tmp_path: Path) -> None:
