@@ -31,7 +31,8 @@ _QUOTA_FILE, _CPU_FILE = Path("/sys/fs/cgroup/cpu.max"), Path("/proc/cpuinfo")
 _FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 # XLA uses half of an AVX-512 register, because some processors clock lower when they use whole ones. TensorFlow's
 # matrix products use whole ones anyway.
-_VECTOR_WIDTH, _WHOLE = "--xla_cpu_prefer_vector_width", "--xla_cpu_prefer_vector_width=512"
+_VECTOR_WIDTH = "--xla_cpu_prefer_vector_width"
+_WHOLE = f"{_VECTOR_WIDTH}=512"
 XLA_FLAGS = "XLA_FLAGS"
 XLA_FLAGS_AS_GIVEN = os.environ.get(XLA_FLAGS, "").replace(_WHOLE, "").strip()
 """Without what `prepare` adds, here or in a parent: another framework may not know it and would end the process."""

@@ -117,16 +117,6 @@ def test_operations_run_side_by_side_on_two_cores_with_avx_512(
     assert int(run.stdout) == expected
 
 
-_FLAGS = """
-import os, sys
-from models import runtime
-runtime.cpu_facts = lambda: {"cores": 2, "features": sys.argv[1].split()}
-runtime.prepare()
-print(os.environ.get("XLA_FLAGS", ""))
-print(runtime.XLA_FLAGS_AS_GIVEN)
-"""
-
-
 @pytest.mark.parametrize(
     ("features", "given", "added"),
     [
@@ -138,12 +128,9 @@ print(runtime.XLA_FLAGS_AS_GIVEN)
     ],
 )
 def test_xla_uses_whole_vectors_unless_told_otherwise(features: str, given: str, added: str, repository: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", _FLAGS, features],
-        env={**os.environ, "XLA_FLAGS": given},
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.split("\n")[:2] == [given + added, given]
+    program = f"""
+runtime.cpu_facts = lambda: dict(cores=2, features={features.split()})
+runtime.prepare()
+print(json.dumps([os.environ.get("XLA_FLAGS", ""), runtime.XLA_FLAGS_AS_GIVEN]))
+"""
+    assert _python(repository, program, XLA_FLAGS=given) == [given + added, given]
