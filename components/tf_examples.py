@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import itertools
+import os
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 from tfx import types
 from tfx.types import artifact_utils
+from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from components.data.row_batches import RowBatch
 from components.data.rows import Record
 from models.config import TaskConfig
+
+# The rows that TensorFlow reads at once: few, because one may have 50 MB.
+_READ_ROWS = 128
+# The rows, or the bytes, from which on a batch is full.
+_BATCH_ROWS, _BATCH_BYTES = 4096, 8 * 2**20
+
+
+RECORD_OPTIONS = tf.io.TFRecordOptions("GZIP", compression_level=1)
+"""Of TFRecords: a fifth of the default level's time, for files that are a fifth larger."""
 
 
 def to_example(record: Record, task: TaskConfig) -> bytes:
@@ -19,21 +33,27 @@ def to_example(record: Record, task: TaskConfig) -> bytes:
     Features have the columns' names. Text and text_pair hold one string each; the label one string (`single_label`),
     any number of strings (`multi_label`) or one float (`regression`); every other column that has a value one string.
     """
-    example = tf.train.Example()
-    features = example.features.feature
-    features[task.text].bytes_list.value.append(record.text.encode())
-    if task.text_pair is not None:
-        features[task.text_pair].bytes_list.value.append((record.text_pair or "").encode())
-    if record.number is not None:
-        features[task.label].float_list.value.append(record.number)
-    else:
-        # In a multi-label table, a row without labels has the feature, but empty.
-        features[task.label].bytes_list.SetInParent()
-        features[task.label].bytes_list.value.extend(label.encode() for label in record.labels)
-    for name, value in record.others.items():
-        features[name].bytes_list.value.append(value.encode())
-    serialized: bytes = example.SerializeToString(deterministic=True)
-    return serialized
+    return next(to_examples(RowBatch.of_records([record], task), task))
+
+
+def to_examples(rows: RowBatch, task: TaskConfig) -> Iterator[bytes]:
+    """The serialized tf.Example of each row."""
+    for text, pair, labels, number, others in rows.values():
+        example = tf.train.Example()
+        features = example.features.feature
+        features[task.text].bytes_list.value.append(text.encode())
+        if task.text_pair is not None:
+            features[task.text_pair].bytes_list.value.append((pair or "").encode())
+        if number is not None:
+            features[task.label].float_list.value.append(number)
+        else:
+            # In a multi-label table, a row without labels has the feature, but empty.
+            values = features[task.label].bytes_list
+            values.SetInParent()
+            values.value.extend([label.encode() for label in labels])
+        for name, value in others.items():
+            features[name].bytes_list.value.append(value.encode())
+        yield example.SerializeToString(deterministic=True)
 
 
 def from_example(serialized: bytes, task: TaskConfig) -> Record:
@@ -54,12 +74,72 @@ def from_example(serialized: bytes, task: TaskConfig) -> Record:
     )
 
 
+def from_examples(serialized: Sequence[bytes], task: TaskConfig) -> RowBatch:
+    """The rows that `to_example` wrote, decoded together: a tenth of the time of `from_example`."""
+    columns = ExamplesToRecordBatchDecoder().DecodeBatch(serialized)
+    found = {name: columns.column(index) for index, name in enumerate(columns.schema.names)}
+    task_columns = (task.text, task.text_pair, task.label)
+    regression = task.type == "regression"
+    return RowBatch(
+        _strings(found[task.text]),
+        None if task.text_pair is None else _strings(found[task.text_pair]),
+        None if regression else _label_sets(found[task.label], len(serialized)),
+        found[task.label].flatten().to_pylist() if regression else None,
+        {name: _optional_strings(column) for name, column in found.items() if name not in task_columns},
+    )
+
+
+def _strings(column: pa.Array) -> list[str]:
+    """The texts of a column that has one in every row."""
+    texts: list[str] = column.flatten().cast(pa.large_string()).to_pylist()
+    return texts
+
+
+def _optional_strings(column: pa.Array) -> list[str | None]:
+    """The texts of a column that has at most one in each row."""
+    values = _strings(column) if column.type.value_type != pa.null() else []
+    found: list[str | None] = [None] * len(column)
+    # A missing value has no length, an empty one has length 0.
+    present = np.flatnonzero(column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+    for row, value in zip(present.tolist(), values, strict=True):
+        found[row] = value
+    return found
+
+
+def _label_sets(column: pa.Array, rows: int) -> list[tuple[str, ...]]:
+    if column.type.value_type == pa.null():  # no row of the batch has a label
+        return [()] * rows
+    names = iter(_strings(column))
+    lengths = column.value_lengths().fill_null(0).to_pylist()
+    return [tuple(itertools.islice(names, length)) for length in lengths]
+
+
 def split_files(examples: types.Artifact, split: str) -> list[str]:
     """The files of a split, sorted."""
-    return sorted(str(path) for path in Path(artifact_utils.get_split_uri([examples], split)).iterdir())
+    folder = artifact_utils.get_split_uri([examples], split)
+    return sorted(os.path.join(folder, name) for name in tf.io.gfile.listdir(folder))
 
 
 def read_split(examples: types.Artifact, split: str) -> Iterator[bytes]:
     """The serialized tf.Examples of a split, in the order in which they were written."""
-    dataset = tf.data.TFRecordDataset(split_files(examples, split), "GZIP", buffer_size=1 << 20)
-    yield from dataset.prefetch(256).as_numpy_iterator()
+    return itertools.chain.from_iterable(read_batches(split_files(examples, split)))
+
+
+def read_row_batches(examples: types.Artifact, split: str, task: TaskConfig) -> Iterator[RowBatch]:
+    """The rows of a split, in the order in which they were written."""
+    return (from_examples(batch, task) for batch in read_batches(split_files(examples, split)))
+
+
+def read_batches(files: Sequence[str]) -> Iterator[list[bytes]]:
+    """The serialized tf.Examples of some files, in batches of a limited number of rows and bytes."""
+    dataset = tf.data.TFRecordDataset(list(files), "GZIP", buffer_size=1 << 20).batch(_READ_ROWS).prefetch(2)
+    batch: list[bytes] = []
+    size = 0
+    for read in dataset.as_numpy_iterator():
+        batch += read.tolist()
+        size += sum(map(len, batch[-len(read) :]))
+        if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

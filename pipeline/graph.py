@@ -68,7 +68,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
     )
     # An order, not an input: after each push the gate runs again, for drift; training must not.
     tokenizer.add_upstream_node(gate)
-    transform = Transform(examples, schema.outputs["schema"], tokenizer.outputs["tokenizer"], task=config.task)
+    transform = Transform(examples, tokenizer.outputs["tokenizer"], task=config.task)
     backend = config.train.backend
     trainer = Trainer(
         transform.outputs["transformed_examples"],

@@ -13,7 +13,7 @@ from components.data.formats.files import abbreviate, find_files, format_of, ope
 from components.data.formats.readers import check_frames, open_table
 from components.data.gate import findings, rules
 from components.data.gate.counts import SplitFacts
-from components.data.rows import records
+from components.data.row_batches import row_batches
 from components.data.schema_file import read_curated_schema
 from components.data.splits import Source, sources, split_names
 from components.data.values.numbers import NumberColumn
@@ -162,10 +162,13 @@ class _TableScan:
         small = path.stat().st_size <= _WHOLE_BYTES
         self.whole = self.whole and small
         rows = 0
-        for _, record in records(table, config.task, None if small else _FIRST_ROWS, self.units):
-            self.facts[source.split(record, config.task)].add(record)
-            self.columns.update(record.others)  # not every row of JSON Lines has every key
-            rows += 1
+        for batch in row_batches(table, config.task, None if small else _FIRST_ROWS, self.units):
+            splits = source.splits(batch, config.task)
+            for split in set(splits):
+                self.facts[split].add(batch.select([index for index, name in enumerate(splits) if name == split]))
+            # Not every row of JSON Lines has every key.
+            self.columns.update(name for name, values in batch.others.items() if any(values))
+            rows += len(batch)
         if not rows:
             raise DataError(
                 f"data.{source.key}: {path} has no rows",

@@ -90,13 +90,13 @@ def records(
     if units is not None:
         units.update(numbers.units)
     if set(mistakes) <= {_DECIMAL_COMMA} and (limit is None or count < limit):
-        _check_numbers(table, task, numbers)
+        check_numbers(table, task, numbers)
     if mistakes:
         raise _mistakes_error(table, task, mistakes, count)
 
 
-def _check_numbers(table: Table, task: TaskConfig, numbers: NumberColumn) -> None:
-    """Refuses a column of numbers that can be read in more than one way."""
+def check_numbers(table: Table, task: TaskConfig, numbers: NumberColumn) -> None:
+    """Refuses a column of numbers that can be read in more than one way. Raises DataError."""
     ambiguity, fix = numbers.find_ambiguity(task.decimal)
     if ambiguity:
         raise DataError(
@@ -176,13 +176,14 @@ def _record(values: dict[str, Any], task: TaskConfig, numbers: NumberColumn) -> 
     return Record(
         text=as_text(values[task.text]) or "",
         text_pair=None if task.text_pair is None else as_text(values[task.text_pair]) or "",
-        labels=() if task.type == "regression" else _labels(target, task),
-        number=_number(target, task.decimal, numbers) if task.type == "regression" else None,
+        labels=() if task.type == "regression" else read_label(target, task),
+        number=read_target(target, task.decimal, numbers) if task.type == "regression" else None,
         others=others,
     )
 
 
-def _labels(target: Any, task: TaskConfig) -> tuple[str, ...]:
+def read_label(target: Any, task: TaskConfig) -> tuple[str, ...]:
+    """The labels of a cell. Raises BadValueError."""
     if task.type == "multi_label":
         for part in target if isinstance(target, list) else [target]:
             if isinstance(part, list | dict | DuplicateKey):
@@ -219,8 +220,8 @@ def _check_label_text(text: str) -> None:
         raise BadValueError(f"{non_label} for a label")
 
 
-def _number(target: Any, mark: str | None, numbers: NumberColumn) -> float:
-    """The number of a row; `numbers` collects the column's decimal marks and units."""
+def read_target(target: Any, mark: str | None, numbers: NumberColumn) -> float:
+    """The number of a cell; `numbers` collects the column's decimal marks and units. Raises BadValueError."""
     if isinstance(target, bool | list | dict | DuplicateKey):
         raise BadValueError("a label that is not a number")
     text = (as_text(target) or "").strip()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from components.config import DataConfig
 from components.data.formats.files import patterns_of
+from components.data.row_batches import RowBatch
 from components.data.rows import Record
-from components.data.text_keys import split_key
+from components.data.text_keys import split_key, split_keys
 from models.config import TaskConfig
 
 
@@ -29,13 +33,28 @@ class Source:
 
     def split(self, record: Record, task: TaskConfig) -> str:
         """The split of a row."""
-        return self.split_of_key(self._key(record, task)) if len(self.shares) > 1 else self.shares[0][0]
+        return self.splits(RowBatch.of_records([record], task), task)[0]
 
-    def _key(self, record: Record, task: TaskConfig) -> int:
-        texts = {task.text: record.text, task.text_pair: record.text_pair or ""}
-        values = [texts[name] if name in texts else record.others.get(name, "") for name in self.columns]
-        # Of a pair the first text: a premise stays with its hypotheses, a question with its passages.
-        return split_key(*values) if any(values) else split_key(record.text)
+    def splits(self, rows: RowBatch, task: TaskConfig) -> list[str]:
+        """The split of each row."""
+        names = [name for name, _ in self.shares]
+        if len(names) == 1:
+            return names * len(rows)
+        ends = np.cumsum([share for _, share in self.shares])
+        parts = self._keys(rows, task) % np.uint64(ends[-1])
+        return [names[index] for index in np.searchsorted(ends, parts, side="right").tolist()]
+
+    def _keys(self, rows: RowBatch, task: TaskConfig) -> np.ndarray:
+        """The keys of the rows, uint64 [rows]."""
+        if not self.columns:
+            # Of a pair the first text: a premise stays with its hypotheses, a question with its passages.
+            return split_keys(rows.texts)
+        texts: dict[str | None, Sequence[str] | None] = {task.text: rows.texts, task.text_pair: rows.text_pairs}
+        nothing = [""] * len(rows)
+        columns = [(texts.get(name) if name in texts else rows.others.get(name)) or nothing for name in self.columns]
+        values = [[value or "" for value in row] for row in zip(*columns, strict=True)]
+        keys = [split_key(*row) if any(row) else split_key(text) for row, text in zip(values, rows.texts, strict=True)]
+        return np.array(keys, np.uint64)
 
     def split_of_key(self, key: int) -> str:
         """The split of a row with this `split_key`."""

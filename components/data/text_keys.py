@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Literal
+
+import numpy as np
 
 from models.config import TokenizerConfig
 from models.presets.preset import preset_tokenizer
@@ -29,7 +31,7 @@ from tflite.host.words import TranslationTable, fold, split_words, without_marks
 _ZERO_WIDTH_SPACE = 0x200B
 # The maximum length does not affect how texts are read, and every preset has this many positions.
 _ANY_LENGTH = 4
-# The number of non-ASCII words whose readings are cached, and the length of the longest: looking up every character is
+# The number of words whose readings are cached, and the length of the longest: looking up every character is
 # slow, and most words recur.
 _CACHED_WORDS, _LONGEST_WORD = 2**16, 40
 _ASCII_UNSEEN = bytes(point for point in range(128) if point <= 0x20 or point == 0x7F)
@@ -69,6 +71,11 @@ def split_key(*texts: str) -> int:
     return _hash(*map(_coarse, texts))
 
 
+def split_keys(texts: Sequence[str]) -> np.ndarray:
+    """`split_key` of each text, uint64 [texts]."""
+    return _hashes(map(_coarse, texts))
+
+
 def _coarse(text: str) -> bytes:
     if text.isascii():
         return text.encode().lower().translate(None, _ASCII_UNSEEN)
@@ -80,6 +87,12 @@ def _hash(*parts: bytes) -> int:
     for part in parts[1:]:
         digest.update(b"\n" + part)
     return int.from_bytes(digest.digest(), "little")
+
+
+def _hashes(parts: Iterable[bytes]) -> np.ndarray:
+    """The hash of each part, uint64 [parts]."""
+    hash_of = hashlib.blake2b
+    return np.frombuffer(b"".join(hash_of(part, digest_size=8).digest() for part in parts), "<u8")
 
 
 @dataclass(frozen=True)
@@ -109,11 +122,10 @@ class TextReading:
         """The normalized text, equal for all texts that are read as the same."""
         if self.family == "wordpiece" and self.mediapipe_compatible:
             text = text.partition("\0")[0]
-        words = () if text.isascii() else text.split()
-        if not words or max(map(len, words)) > _LONGEST_WORD:
-            return self._read(text)
         # All white space becomes a space, and no character combines with another across it, so words can be read alone.
-        return " ".join(filter(None, map(_cached_read(self), words)))
+        known = _word_readings(self)
+        words = [known[word] for word in text.split()]
+        return " ".join(words if "" not in words else filter(None, words))
 
     def _read(self, text: str) -> str:
         if not text.isascii():
@@ -136,10 +148,31 @@ class TextReading:
         """A 64-bit hash (unsigned) of a text, or of a pair of texts."""
         return _hash(*(self.read(text).encode() for text in texts))
 
+    def keys(self, *columns: Sequence[str]) -> np.ndarray:
+        """The `key` of each text in a column, or of each pair in two columns, uint64 [rows]."""
+        read = ([self.read(text).encode() for text in texts] for texts in columns)
+        return _hashes(map(b"\n".join, zip(*read, strict=True)))
+
+
+class _WordReadings(dict[str, str]):
+    """Word to what is read, computed at its first occurrence."""
+
+    def __init__(self, read: Callable[[str], str]) -> None:
+        super().__init__()
+        self._compute = read
+
+    def __missing__(self, word: str) -> str:
+        read = self._compute(word)
+        if len(word) <= _LONGEST_WORD:
+            if len(self) >= _CACHED_WORDS:
+                self.clear()
+            self[word] = read
+        return read
+
 
 @cache
-def _cached_read(reading: TextReading) -> Callable[[str], str]:
-    return lru_cache(_CACHED_WORDS)(reading._read)
+def _word_readings(reading: TextReading) -> _WordReadings:
+    return _WordReadings(reading._read)
 
 
 def load_text_reading(tokenizer: TokenizerConfig, preset: str | None) -> TextReading:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
+import apache_beam as beam
 from tfx import types
+from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import DataBlessing, LiveModelArtifact
@@ -14,9 +17,9 @@ from components.config import GateConfig
 from components.data.gate import drift, findings, rules
 from components.data.gate.anomalies import anomaly_findings, load_anomalies
 from components.data.gate.counts import SplitFacts
-from components.data.rows import Record
 from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
-from components.tf_examples import from_example, read_split
+from components.gathered import gather
+from components.tf_examples import from_examples, read_batches, read_row_batches, split_files
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig, TokenizerConfig
 from tflite.host.json_text import to_json
@@ -25,8 +28,8 @@ USER_LOG = logging.getLogger("transom")
 _TASK_KEYS = {"type", "text", "text_pair", "label", "labels", "label_separator"}
 
 
-class Executor(StepExecutor):
-    """Counts the examples once and applies the rules."""
+class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
+    """Counts the examples once, with Beam, and applies the rules."""
 
     def run(self, step: StepRun) -> None:
         """Writes `findings.json` and `data_summary.json`.
@@ -37,7 +40,9 @@ class Executor(StepExecutor):
         task, gate = step.config("task", TaskConfig), step.config("gate", GateConfig)
         settings = json.loads(step.parameters["reading"])
         reading = load_text_reading(TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"])
-        evidence = collect_evidence(step.artifact("examples"), task, gate, reading)
+        examples = step.artifact("examples")
+        facts = count_examples(examples, task, reading, self._make_beam_pipeline, self._get_tmp_dir())
+        evidence = rules.Evidence(task, gate, facts, lambda split: read_row_batches(examples, split, task))
         found: list[findings.Finding] = []
         for split in step.splits("anomalies"):
             anomalies = load_anomalies(artifact_utils.get_split_uri(step.artifacts["anomalies"], split))
@@ -56,20 +61,30 @@ class Executor(StepExecutor):
         drift.save_summary(drift.summarize(evidence.train), folder)
 
 
-def collect_evidence(
-    examples: types.Artifact, task: TaskConfig, gate: GateConfig, reading: TextReading
-) -> rules.Evidence:
-    """The input of the rules, from one pass over all splits."""
+def count_examples(
+    examples: types.Artifact,
+    task: TaskConfig,
+    reading: TextReading,
+    make_pipeline: Callable[[], beam.Pipeline],
+    temporary: str,
+) -> dict[str, SplitFacts]:
+    """The counts of each split, from one pass over all of them; see `gather` for the last two arguments."""
+    facts = {
+        split: SplitFacts(split, task, reading) for split in artifact_utils.decode_split_names(examples.split_names)
+    }
+    files = [(split, file) for split in facts for file in split_files(examples, split)]
+    counts = gather(make_pipeline, files, partial(_count_file, task=task, reading=reading), temporary)
+    for part in counts:
+        facts[part.name].merge(part)
+    return facts
 
-    def read(split: str) -> Iterator[Record]:
-        return (from_example(serialized, task) for serialized in read_split(examples, split))
 
-    facts = {}
-    for split in artifact_utils.decode_split_names(examples.split_names):
-        facts[split] = SplitFacts(split, task, reading)
-        for record in read(split):
-            facts[split].add(record)
-    return rules.Evidence(task, gate, facts, read)
+def _count_file(file: tuple[str, str], task: TaskConfig, reading: TextReading) -> SplitFacts:
+    split, path = file
+    facts = SplitFacts(split, task, reading)
+    for batch in read_batches([path]):
+        facts.add(from_examples(batch, task))
+    return facts
 
 
 class DataGate(Step, executor=Executor):

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 from google.protobuf import struct_pb2
 from tfx.components import FileBasedExampleGen
 from tfx.components.example_gen import driver, input_processor, utils
-from tfx.components.example_gen.write_split import DEFAULT_TF_RECORD_FILE_NAME
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.proto import example_gen_pb2, range_config_pb2
@@ -28,11 +25,11 @@ from tfx.utils import proto_utils
 from components.artifacts import Artifacts
 from components.beam_errors import reraise
 from components.config import DataConfig
-from components.data.formats.files import contents_digest, find_files, newest_span, newest_values
+from components.data.formats.files import abbreviate, contents_digest, find_files, newest_span, newest_values
 from components.data.splits import Source, sources, split_names
 from components.data.text_keys import READING_KEYS, load_text_reading
 from components.fingerprint import fingerprint
-from components.tables_to_examples import ReadTables
+from components.tables_to_examples import WriteExamples, plan_shards
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
 from tflite.host.json_text import to_json
@@ -97,6 +94,11 @@ def _pack(
     return custom
 
 
+def _fingerprint(patterns: Mapping[str, str], base: Path) -> str:
+    """The names and contents of the files, by the name of their input split."""
+    return "\n".join(f"{name}:{contents_digest(find_files(pattern, base))}" for name, pattern in patterns.items())
+
+
 class InputProcessor(input_processor.FileBasedInputProcessor):
     """TFX's, with two changes: splits without a span are allowed, and the cache key depends on the files' contents.
 
@@ -137,9 +139,8 @@ class InputProcessor(input_processor.FileBasedInputProcessor):
         return newest_span(pattern, Path(self._input_base_uri)) if spanned else pattern
 
     def get_input_fingerprint(self, span: int, version: int | None) -> str:
-        patterns = [self.get_pattern_for_span_version(split.pattern, span, version) for split in self._all]
-        digests = [contents_digest(find_files(pattern, Path(self._input_base_uri))) for pattern in patterns]
-        return "\n".join(f"{split.name}:{digest}" for split, digest in zip(self._all, digests, strict=True))
+        patterns = {split.name: self.get_pattern_for_span_version(split.pattern, span, version) for split in self._all}
+        return _fingerprint(patterns, Path(self._input_base_uri))
 
 
 class Driver(driver.FileBasedDriver):
@@ -182,12 +183,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         names = split_names(data)
         examples = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])
         examples.split_names = artifact_utils.encode_split_names(list(names))
-        files = _files(data, exec_properties)
+        shards = plan_shards(_files(data, exec_properties), data.format, task)
+        targets = {name: artifact_utils.get_split_uri([examples], name) for name in names}
         with reraise(), self._make_beam_pipeline() as pipeline:
-            splits = pipeline | ReadTables(files, data, task, reading)
-            for name in names:
-                target = os.path.join(artifact_utils.get_split_uri([examples], name), DEFAULT_TF_RECORD_FILE_NAME)
-                _ = splits[name] | f"Write[{name}]" >> beam.io.WriteToTFRecord(target, file_name_suffix=".gz")
+            _ = pipeline | WriteExamples(shards, data.format, task, reading, targets, self._get_tmp_dir())
+        _check_unchanged(exec_properties)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
 
@@ -200,6 +200,31 @@ def unpack_settings(exec_properties: dict[str, Any]) -> dict[str, Any]:
     custom.custom_config.Unpack(struct)
     settings: dict[str, Any] = json.loads(struct["json"])
     return settings
+
+
+def _check_unchanged(exec_properties: dict[str, Any]) -> None:
+    """Refuses files that are no longer those by which the driver looked for a former result.
+
+    Raises:
+        DataError: their names or contents have changed.
+    """
+    resolved = example_gen_pb2.Input()
+    proto_utils.json_to_proto(exec_properties[specs.INPUT_CONFIG_KEY], resolved)
+    patterns = {split.name: split.pattern for split in resolved.splits}
+    before = exec_properties[utils.FINGERPRINT_PROPERTY_NAME]
+    after = _fingerprint(patterns, Path(exec_properties[specs.INPUT_BASE_KEY]))
+    if after != before:
+        changed = [
+            patterns[name]
+            for name, old, new in zip(patterns, before.split("\n"), after.split("\n"), strict=True)
+            if old != new
+        ]
+        raise DataError(
+            f"data: {abbreviate(changed)} changed while being read",
+            got="other contents after the last row than before the first",
+            expected="files that nobody writes to",
+            fix="run again when they are complete",
+        )
 
 
 def _files(data: DataConfig, exec_properties: dict[str, Any]) -> list[tuple[Source, Path]]:

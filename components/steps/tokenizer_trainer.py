@@ -6,28 +6,31 @@ files of `Tokenizer.save` and `LabelSpace.save`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
+import numpy as np
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
-from tfx.types import artifact_utils, standard_artifacts
+from tfx.types import standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.preset_fingerprint import load_checked_tokenizer
+from components.tf_examples import from_examples, read_batches, split_files
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
-from models.text.vocabulary_training import count_words, learn_wordpiece
+from models.text.vocabulary_training import count_unnormalized, learn_wordpiece, normalize_counts
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 
-BATCH_ROWS = 512
+# The number of distinct words that a worker collects before it normalizes them.
+_MOST_WORDS = 1_000_000
 
 
 class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
@@ -37,8 +40,7 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         settings = json.loads(step.parameters["settings"])
         task = TaskConfig.model_validate(settings["task"])
         config, preset = TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"]
-        files = str(Path(artifact_utils.get_split_uri(step.artifacts["examples"], "train")) / "*")
-        counts = self._count(files, task, None if preset else config)
+        counts = self._count(split_files(step.artifact("examples"), "train"), task, None if preset else config)
         tokenizer = (
             load_checked_tokenizer(preset, config, step.parameters["preset"])
             if preset
@@ -48,15 +50,16 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         tokenizer.save(target)
         _label_space(task, counts).save(target)
 
-    def _count(self, files: str, task: TaskConfig, words: TokenizerConfig | None) -> dict[str, Any]:
+    def _count(self, files: Sequence[str], task: TaskConfig, words: TokenizerConfig | None) -> dict[str, Any]:
         """Counts of words, labels and rows, and the moments of numeric labels, in one pass with Beam."""
         target = Path(self._get_tmp_dir()) / "counts"
         with self._make_beam_pipeline() as pipeline:
             rows = (
                 pipeline
-                | "Read" >> beam.io.ReadFromTFRecord(files)
-                | "Batch" >> beam.BatchElements(min_batch_size=BATCH_ROWS, max_batch_size=BATCH_ROWS)
-                | "Count" >> beam.FlatMap(_count_batch, task=task, words=words)
+                | "Files" >> beam.Create(list(enumerate(files)), reshuffle=False)
+                # Grouping by the number lets runners with many workers read many files at once.
+                | "OnePerFile" >> beam.GroupByKey()
+                | "Count" >> beam.FlatMap(_count_files, task=task, words=words)
                 | "Add" >> beam.CombinePerKey(sum)
             )
             _ = rows | "Json" >> beam.Map(to_json) | "Write" >> beam.io.WriteToText(str(target), num_shards=1)
@@ -69,28 +72,31 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         return counts
 
 
-def _count_batch(
-    batch: list[bytes], task: TaskConfig, words: TokenizerConfig | None
+def _count_files(
+    numbered: tuple[int, Iterable[str]], task: TaskConfig, words: TokenizerConfig | None
 ) -> Iterator[tuple[tuple[str, str], float]]:
-    """Counts of one batch of serialized examples, keyed by ("words" | "labels" | "sums", name)."""
+    """Counts of some files of examples, keyed by ("words" | "labels" | "sums", name)."""
     labels: Counter[str] = Counter()
     sums: Counter[str] = Counter()
-    texts: list[bytes] = []
-    for serialized in batch:
-        features = tf.train.Example.FromString(serialized).features.feature
-        for column in (task.text, task.text_pair):
-            if column is not None:
-                texts += features[column].bytes_list.value
-        if task.type == "regression":
-            value = features[task.label].float_list.value[0]
-            sums.update({"sum": value, "squares": value * value})
-        else:
-            labels.update(label.decode("utf-8") for label in features[task.label].bytes_list.value)
-        sums["rows"] += 1
-    for kind, counter in (("labels", labels), ("sums", sums)):
-        yield from (((kind, name), count) for name, count in counter.items())
+    unnormalized: Counter[bytes] = Counter()
+    found: Counter[str] = Counter()
+    for batch in read_batches(list(numbered[1])):
+        rows = from_examples(batch, task)
+        for texts in (rows.texts, rows.text_pairs):
+            if texts is not None and words is not None:
+                unnormalized.update(count_unnormalized(texts, words))
+        if words is not None and len(unnormalized) >= _MOST_WORDS:
+            found.update(normalize_counts(unnormalized, words))
+            unnormalized.clear()
+        labels.update(itertools.chain.from_iterable(rows.labels or ()))
+        if rows.numbers is not None:
+            numbers = np.array(rows.numbers)
+            sums.update({"sum": float(numbers.sum()), "squares": float(np.square(numbers).sum())})
+        sums["rows"] += len(rows)
     if words is not None:
-        yield from ((("words", word), count) for word, count in count_words(tf.constant(texts), words).items())
+        found.update(normalize_counts(unnormalized, words))
+    for kind, counter in (("labels", labels), ("sums", sums), ("words", found)):
+        yield from (((kind, name), count) for name, count in counter.items())
 
 
 def _label_space(task: TaskConfig, counts: dict[str, Any]) -> LabelSpace:

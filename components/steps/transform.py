@@ -1,101 +1,116 @@
-"""Transform: TFX's own step, with the tokenizer as another input.
+"""Transform: texts become token ids, and labels numbers.
 
-TFX passes only the examples to a `preprocessing_fn`. This component adds the input `tokenizer` and passes its folder to
-the function through `custom_config`.
+TFX's own Transform serves preprocessing that must look at all rows first. Nothing here must: TokenizerTrainer has
+already counted the words and the labels, and the SavedModel holds its own copy of the preprocessing. So this step has
+neither TFX's analysis nor its graph, whose tracing and saving take longer than the work itself for a small table.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from tfx import types
-from tfx.components import Transform as TfxTransform
-from tfx.components.transform import executor as tfx_transform
+from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
-from tfx.utils import json_utils
 
-from components.artifacts import Artifacts, TokenizerArtifact
-from components.tfx_step import Step
+from components.artifacts import TokenizerArtifact
+from components.data.row_batches import RowBatch
+from components.gathered import gather
+from components.tf_examples import RECORD_OPTIONS, from_examples, read_batches, split_files
+from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
-
-class Executor(tfx_transform.Executor):
-    """TFX's executor, with the tokenizer's folder in the `custom_config` of `preprocessing_fn`."""
-
-    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """See TFX's `BaseExecutor.Do`."""
-        inputs = dict(input_dict)
-        folder = artifact_utils.get_single_uri(inputs.pop("tokenizer"))
-        custom = json_utils.loads(exec_properties["custom_config"])
-        properties = {**exec_properties, "custom_config": json_utils.dumps({**custom, "tokenizer": folder})}
-        super().Do(inputs, output_dict, properties)
+_TASK_KEYS = {"type", "text", "text_pair", "label"}
 
 
-def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Turns raw columns into the Trainer's features. TFX's Transform calls it once, to trace a graph.
+class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
+    """Transforms the examples with Beam, each file by itself."""
 
-    Args:
-        inputs: column to tensor, dense [B, 1] or sparse, according to the schema.
-        custom_config: "task": a TaskConfig as a dict; "tokenizer": the tokenizer's folder.
+    def run(self, step: StepRun) -> None:
+        """Writes a file of transformed examples for each file of examples, with the same rows and the same name."""
+        task = step.config("task", TaskConfig)
+        examples, target = step.artifact("examples"), step.artifact("transformed_examples")
+        splits = step.splits("examples")
+        target.split_names = artifact_utils.encode_split_names(splits)
+        files = []
+        for split in splits:
+            folder = artifact_utils.get_split_uri([target], split)
+            tf.io.gfile.makedirs(folder)
+            files += [(path, os.path.join(folder, os.path.basename(path))) for path in split_files(examples, split)]
+        transform = partial(_transform_file, task=task, tokenizer=str(step.folder("tokenizer")))
+        list(gather(self._make_beam_pipeline, files, transform, self._get_tmp_dir()))
 
-    Returns:
-        `token_ids` sparse int64 [B, L], for pairs also `segment_ids` of the same shape, and `target`: int64 [B, 1] (-1:
-        a label that is not in training), float32 [B, C] or float32 [B, 1], depending on the task.
+
+def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str) -> int:
+    """Transforms one file; returns its number of rows."""
+    source, target = paths
+    transform = Transformer(task, Tokenizer.load(tokenizer), LabelSpace.load(tokenizer))
+    rows = 0
+    with tf.io.TFRecordWriter(target, RECORD_OPTIONS) as writer:
+        for batch in read_batches([source]):
+            for example in transform(from_examples(batch, task)):
+                writer.write(example)
+            rows += len(batch)
+    return rows
+
+
+class Transformer:
+    """Rows to serialized tf.Examples with the Trainer's features.
+
+    Features: `token_ids` int64 [L], for pairs also `segment_ids` of the same length, and `target`: one int64 (-1: a
+    label that is not in training), C floats, or one float, depending on the task.
     """
-    task = TaskConfig.model_validate(custom_config["task"])
-    labels = LabelSpace.load(custom_config["tokenizer"])
-    preprocessor = Preprocessor(Tokenizer.load(custom_config["tokenizer"]))
-    texts = [_one(inputs[column], "") for column in (task.text, task.text_pair) if column is not None]
-    ids = preprocessor(*texts)
-    # Sparse, because TFT writes a ragged tensor as two features, values and lengths.
-    outputs = {"token_ids": tf.cast(ids["token_ids"], tf.int64).to_sparse()}
-    if task.text_pair is not None:
-        outputs["segment_ids"] = tf.cast(ids["segment_ids"], tf.int64).to_sparse()
-    outputs["target"] = _target(inputs[task.label], task, labels)
-    return outputs
+
+    def __init__(self, task: TaskConfig, tokenizer: Tokenizer, labels: LabelSpace) -> None:
+        self._task = task
+        self._preprocessor = Preprocessor(tokenizer, words_recur=True)
+        self._places = {label: place for place, label in enumerate(labels.labels)}
+
+    def __call__(self, rows: RowBatch) -> Iterator[bytes]:
+        texts = [rows.texts] if rows.text_pairs is None else [rows.texts, rows.text_pairs]
+        ragged = self._preprocessor(*(tf.constant(column, tf.string) for column in texts))
+        splits = ragged["token_ids"].row_splits.numpy().tolist()
+        ids, segments = (ragged[name].values.numpy().tolist() for name in ("token_ids", "segment_ids"))
+        targets = self._targets(rows)
+        for row, (begin, end) in enumerate(itertools.pairwise(splits)):
+            example = tf.train.Example()
+            features = example.features.feature
+            features["token_ids"].int64_list.value.extend(ids[begin:end])
+            if rows.text_pairs is not None:
+                features["segment_ids"].int64_list.value.extend(segments[begin:end])
+            if self._task.type == "single_label":
+                features["target"].int64_list.value.append(targets[row])
+            else:
+                features["target"].float_list.value.extend(targets[row])
+            yield example.SerializeToString(deterministic=True)
+
+    def _targets(self, rows: RowBatch) -> Any:
+        """The value of each row's `target`."""
+        if rows.labels is None:
+            return [(number,) for number in rows.numbers or ()]
+        if self._task.type == "single_label":
+            return [self._places.get(label, -1) for (label,) in rows.labels]
+        marked = np.zeros((len(rows), len(self._places)), np.float32)
+        for row, labels in enumerate(rows.labels):
+            marked[row, [self._places[label] for label in labels if label in self._places]] = 1
+        return marked
 
 
-def _one(column: Any, missing: Any) -> tf.Tensor:
-    """The only value of each row [B]; `missing` for a row without one."""
-    if isinstance(column, tf.SparseTensor):
-        column = tf.sparse.to_dense(tf.sparse.reset_shape(column), default_value=missing)
-        column = tf.pad(column, [[0, 0], [0, 1]], constant_values=missing)[:, :1]
-    return tf.reshape(column, [-1])
+class Transform(Step, executor=Executor):
+    """Writes the transformed examples of every split."""
 
+    INPUTS = {"examples": standard_artifacts.Examples, "tokenizer": TokenizerArtifact}
+    OUTPUTS = {"transformed_examples": standard_artifacts.Examples}
+    PARAMETERS = {"task": str}
 
-def _target(column: Any, task: TaskConfig, labels: LabelSpace) -> tf.Tensor:
-    if task.type == "regression":
-        return tf.reshape(_one(column, 0.0), [-1, 1])
-    names = tf.constant(labels.labels)
-    if task.type == "single_label":
-        same = tf.equal(_one(column, "")[:, tf.newaxis], names)
-        found = tf.argmax(tf.cast(same, tf.int32), axis=-1, output_type=tf.int64)
-        return tf.where(tf.reduce_any(same, axis=-1), found, tf.cast(-1, tf.int64))[:, tf.newaxis]
-    dense = tf.sparse.to_dense(column) if isinstance(column, tf.SparseTensor) else column
-    return tf.cast(tf.reduce_any(tf.equal(dense[:, :, tf.newaxis], names), axis=1), tf.float32)
-
-
-class Transform(Step, executor=Executor, extends=TfxTransform, code=("tensorflow_transform", "tfx_bsl")):
-    """TFX's Transform with Transom's preprocessing function; writes the transformed examples of every split."""
-
-    INPUTS = {"tokenizer": TokenizerArtifact}
-
-    def __init__(
-        self, examples: types.BaseChannel, schema: types.BaseChannel, tokenizer: types.BaseChannel, *, task: TaskConfig
-    ) -> None:
-        transformed = types.Channel(type=standard_artifacts.Examples)
-        transformed.matching_channel_name = "examples"
-        super().__init__(
-            examples=examples,
-            schema=schema,
-            tokenizer=tokenizer,
-            preprocessing_fn=f"{__name__}.preprocessing_fn",
-            custom_config=json_utils.dumps({"task": task.model_dump()}),
-            disable_statistics=1,
-            force_tf_compat_v1=0,
-            transformed_examples=transformed,
-        )
+    def __init__(self, examples: types.BaseChannel, tokenizer: types.BaseChannel, *, task: TaskConfig) -> None:
+        super().__init__(examples=examples, tokenizer=tokenizer, task=task.model_dump_json(include=_TASK_KEYS))

@@ -13,6 +13,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from itertools import islice
 
 import sentencepiece
 import tensorflow as tf
@@ -28,21 +29,43 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _BEGIN, _RESERVED = "\u2581", "\u2581\u2585"
 _META_PIECES = 3  # <unk>, <s>, </s>
 _MIN_COUNT, _WORDS_PER_COUNT = 5, 10_000
+# The number of words that are normalized at once.
+_BATCH_WORDS = 65_536
 
 
-def count_words(texts: tf.Tensor | Iterable[str | bytes], config: TokenizerConfig) -> Counter[str]:
-    """Counts the words of one batch of texts.
+def count_words(texts: Iterable[str | bytes], config: TokenizerConfig) -> Counter[str]:
+    """Counts the words of some texts.
 
     Args:
-        texts: [B] string, a tensor or Python strings.
         config: `lowercase`, `strip_accents` and `mediapipe_compatible` are used.
 
     Returns:
         Word to count; the counts of several batches add up.
     """
-    batch = texts if tf.is_tensor(texts) else tf.constant([tf.compat.as_bytes(text) for text in texts], tf.string)
-    words, counts = _counter(config.lowercase, config.strip_accents, config.mediapipe_compatible)(batch)
-    return Counter({w.decode("utf-8"): int(c) for w, c in zip(words.numpy(), counts.numpy(), strict=True)})
+    return normalize_counts(count_unnormalized(texts, config), config)
+
+
+def count_unnormalized(texts: Iterable[str | bytes], config: TokenizerConfig) -> Counter[bytes]:
+    """Counts what stands between spaces, for `normalize_counts`; the counts of several batches add up.
+
+    A space always ends a word, and nothing is normalized across it, so what recurs is normalized only once.
+    """
+    found: Iterable[bytes] = map(tf.compat.as_bytes, texts)
+    if config.mediapipe_compatible:  # a text ends at its first NUL
+        found = (text.partition(b"\0")[0] for text in found)
+    return Counter(filter(None, b" ".join(found).split(b" ")))
+
+
+def normalize_counts(counts: Mapping[bytes, int], config: TokenizerConfig) -> Counter[str]:
+    """The counts of the words that the tokenizer sees, from those of `count_unnormalized`."""
+    normalized: Counter[str] = Counter()
+    split = _splitter(config.lowercase, config.strip_accents, config.mediapipe_compatible)
+    items = iter(counts.items())
+    while batch := list(islice(items, _BATCH_WORDS)):
+        words, places = split(tf.constant([word for word, _ in batch]))
+        for word, place in zip(words.numpy().tolist(), places.numpy().tolist(), strict=True):
+            normalized[word.decode("utf-8")] += batch[place][1]
+    return normalized
 
 
 def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Tokenizer:
@@ -93,20 +116,19 @@ def learn_wordpiece(counts: Mapping[str, int], config: TokenizerConfig) -> Token
 
 
 @cache
-def _counter(
+def _splitter(
     lowercase: bool, strip_accents: bool, mediapipe_compatible: bool
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """A function from texts [B] string to distinct words [W] string and counts [W], traced once per process."""
+    """A function from texts [B] string to all their words [W] string and the text of each [W], traced once."""
 
-    def count(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def split(texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         words = split_words(
             texts, lowercase=lowercase, strip_accents=strip_accents, mediapipe_compatible=mediapipe_compatible
         )
-        distinct, _, counts = tf.unique_with_counts(words.flat_values)
-        return distinct, counts
+        return words.flat_values, words.value_rowids()
 
     compiled: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = tf.function(
-        count, input_signature=[tf.TensorSpec([None], tf.string)]
+        split, input_signature=[tf.TensorSpec([None], tf.string)]
     )
     return compiled
 

@@ -6,13 +6,13 @@ import contextlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.data.formats.files import open_bytes
 from components.data.formats.magic_bytes import START, FileKind, recognize
-from components.data.formats.table import HeaderlessTable, Row, Table, row_location
+from components.data.formats.table import HeaderlessTable, Row, Span, Table, row_location
 from models.errors import DataError
 
 # Arrow's exceptions for a value that Python cannot hold: a date before the year 1, an unknown time zone, nanoseconds.
@@ -40,17 +40,37 @@ class ParquetTable(Table):
             raise self._damaged(error) from None
 
     def rows(self, needed: Collection[str] | None = None) -> Iterator[Row]:
+        number = 0
+        for columns in self.column_batches(needed):
+            for values in zip(*columns.values(), strict=True):
+                number += 1
+                yield Row(number, 0, dict(zip(self.columns, values, strict=True)))
+
+    def column_batches(self, needed: Collection[str] | None) -> Iterator[dict[str, Sequence[Any]]]:
         import pyarrow
 
         number = 0
         try:
-            for batch in self._open().iter_batches(batch_size=1000, columns=list(self.columns)):
-                columns = [self._values(batch.column(name), name, number, needed) for name in self.columns]
-                for values in zip(*columns, strict=True):
-                    number += 1
-                    yield Row(number, 0, dict(zip(self.columns, values, strict=True)))
+            file = self._open()
+            groups = None if self.span is None else list(range(*self.span))
+            for batch in file.iter_batches(batch_size=1000, row_groups=groups, columns=list(self.columns)):
+                yield {name: self._values(batch.column(name), name, number, needed) for name in self.columns}
+                number += len(batch)
         except (pyarrow.ArrowException, OSError) as error:
             raise self._damaged(error) from None
+
+    def spans(self, size: int) -> list[Span | None]:
+        metadata = self._open().metadata
+        found: list[Span | None] = []
+        begin = read = 0
+        for group in range(metadata.num_row_groups):
+            read += metadata.row_group(group).total_byte_size
+            if read >= size:
+                found.append((begin, group + 1))
+                begin, read = group + 1, 0
+        if begin < metadata.num_row_groups:
+            found.append((begin, metadata.num_row_groups))
+        return found if len(found) > 1 else [None]
 
     def _values(self, array: Any, name: str, before: int, needed: Collection[str] | None) -> list[Any]:
         """The values of a column as Python objects, converted one by one if some cannot be held."""

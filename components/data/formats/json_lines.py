@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
-from components.data.formats.table import DuplicateKey, HeaderlessTable, Row, row_location
-from components.data.formats.text_lines import Lines
+from components.data.formats.table import DuplicateKey, HeaderlessTable, Row, Span, row_location
+from components.data.formats.text_lines import Lines, line_spans
 from components.data.values.cells import as_json, readable
 from models.errors import DataError
 
@@ -20,7 +20,7 @@ class JsonLinesTable(HeaderlessTable):
     """JSON Lines."""
 
     def rows(self, needed: Collection[str] | None = None) -> Iterator[Row]:
-        lines = Lines(self.path)
+        lines = Lines(self.path, self.span)
         lines.row = 1
         for text in lines:
             if text.isspace():
@@ -31,6 +31,9 @@ class JsonLinesTable(HeaderlessTable):
                 lines.damaged.clear()
             yield Row(lines.row, lines.line, values)
             lines.row += 1
+
+    def spans(self, size: int) -> list[Span | None]:
+        return line_spans(self.path, size)
 
     def _readable(self, lines: Lines, name: str, value: Any, needed: Collection[str] | None) -> Any:
         text = value if isinstance(value, str) else as_json(value)

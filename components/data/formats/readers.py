@@ -13,16 +13,17 @@ from components.data.formats.binary_tables import ParquetTable, TFRecordTable, c
 from components.data.formats.files import format_of
 from components.data.formats.json_lines import JsonLinesTable
 from components.data.formats.separated import CsvTable, TsvTable
-from components.data.formats.table import Row, Table
+from components.data.formats.table import NotPlainError, Row, Span, Table
 
-__all__ = ["Row", "Table", "check_frames", "open_table"]
+__all__ = ["NotPlainError", "Row", "Span", "Table", "check_frames", "open_table"]
 
 
-def open_table(path: Path, configured: str = "auto") -> Table:
+def open_table(path: Path, configured: str = "auto", span: Span | None = None) -> Table:
     """Opens a table and reads its header.
 
     Args:
         configured: `DataConfig.format`.
+        span: the part to read, one of `Table.spans`; default: all of it.
 
     Raises:
         DataError: the file or its header cannot be read.
@@ -34,4 +35,4 @@ def open_table(path: Path, configured: str = "auto") -> Table:
         "parquet": ParquetTable,
         "tfrecord": TFRecordTable,
     }
-    return table_classes[format_of(path, configured)](path)
+    return table_classes[format_of(path, configured)](path, span)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import re
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import BinaryIO
 
-from components.data.formats.files import abbreviate
+from components.data.formats.files import open_bytes
 from components.data.formats.layout import LONGEST_FIELD, find_layout, fits, names_of, without_empty
-from components.data.formats.table import Row, Table, row_location
-from components.data.formats.text_lines import Lines
+from components.data.formats.separated_errors import broken_row, ragged_row
+from components.data.formats.table import NotPlainError, Row, Span, Table
+from components.data.formats.text_lines import Lines, plain_lines
 from models.errors import DataError
 
 # The line below a header in Markdown. A single "-" usually means a missing value; in a single column it is all text.
 _RULE = re.compile(r"\s*(?::?-{2,}:?)?\s*")
-# If this share of the rows has another width than the header, the header is wrong.
-_NEARLY_ALL = 0.9
+# The number of rows that are handled at once.
+_BATCH = 2048
 
 
 class CsvTable(Table):
@@ -75,10 +79,11 @@ class CsvTable(Table):
         width = len(header)
         kept = [index for index, name in enumerate(header) if name not in self.left_out]
         whole = len(kept) == width
-        lines = Lines(self.path)
+        lines = Lines(self.path, self.span)
+        lines.row = 0 if self._has_header else 1
         number = 0
         for line, fields in self._records(lines):
-            if line == self._layout.line:
+            if self._has_header and line == self._layout.line:
                 lines.damaged.clear()
                 lines.row = 1
                 continue
@@ -87,7 +92,7 @@ class CsvTable(Table):
                 continue
             if header[0] in first and self._is_header(fields):
                 continue
-            if not number and len(fields) > 1 and all(map(_RULE.fullmatch, fields)):
+            if not number and self._has_header and len(fields) > 1 and all(map(_RULE.fullmatch, fields)):
                 continue
             number += 1
             if len(fields) != width or (' "' in lines.text and any(field[:1] == " " for field in fields)):
@@ -99,6 +104,89 @@ class CsvTable(Table):
             lines.row = number + 1
             yield Row(number, line, values)
 
+    @property
+    def _has_header(self) -> bool:
+        """Whether the part that is read begins with the file."""
+        return self.span is None or self.span[0] == 0
+
+    def column_batches(self, needed: Collection[str] | None) -> Iterator[dict[str, Sequence[str]]]:
+        header = self._layout.header
+        reader = self._plain_records(plain_lines(self.path, self.span))
+        try:
+            if self._has_header and names_of(without_empty(next(reader, []))) != header:
+                raise NotPlainError
+            first = self._has_header
+            while batch := list(islice(reader, _BATCH)):
+                records = list(filter(None, batch))  # without blank lines
+                if first and records and all(map(_RULE.fullmatch, records[0])):
+                    raise NotPlainError
+                if records:
+                    first = False
+                    yield self._columns_of(records)
+        except csv.Error:
+            raise NotPlainError from None
+
+    def _columns_of(self, records: list[list[str]]) -> dict[str, Sequence[str]]:
+        """The columns of rows that `rows` would yield as they are."""
+        header = self._layout.header
+        if set(map(len, records)) != {len(header)}:
+            raise NotPlainError
+        columns = list(zip(*records, strict=True))
+        if any(not field or field.isspace() for field in columns[0]) and any(
+            _blank(fields, len(header)) for fields in records
+        ):
+            raise NotPlainError
+        if any(header[0] in field for field in columns[0]) and any(map(self._is_header, records)):
+            raise NotPlainError
+        for column in columns:
+            # Perhaps a quote behind a space, which only the row's line can tell.
+            if any(field[:1] == " " and field.lstrip(" ")[:1] == '"' for field in column):
+                raise NotPlainError
+        return {name: column for name, column in zip(header, columns, strict=True) if name not in self.left_out}
+
+    def _plain_records(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        """The records of plain lines, from the header or the beginning of the part on. Raises csv.Error."""
+        csv.field_size_limit(LONGEST_FIELD)
+        if self._has_header:
+            deque(islice(lines, self._layout.line - 1), maxlen=0)
+        return csv.reader(lines, strict=True, **self._layout.dialect)
+
+    def spans(self, size: int) -> list[Span | None]:
+        """See `Table.spans`. A line end inside quotes is not the end of a row, so the file is read, as quickly as
+        possible."""
+        whole = self.path.stat().st_size
+        if whole < 2 * size or self.path.suffix.lower() == ".gz":
+            return [None]
+        found: list[Span | None] = []
+        begin = 0
+        with open_bytes(self.path) as stream:
+            while whole - begin >= 2 * size:
+                end = self._row_end(stream, begin, size)
+                if end < whole and not self._ends_with_row((begin, end)):
+                    return [None]
+                found.append((begin, end))
+                begin = end
+        found += [(begin, whole)] if begin < whole else []
+        return found if len(found) > 1 else [None]
+
+    def _row_end(self, stream: BinaryIO, begin: int, size: int) -> int:
+        """The first end of a line, `size` bytes from the beginning or later, with an even number of quotes before."""
+        quote = self._layout.dialect.get("quotechar", '"').encode()
+        stream.seek(begin)
+        odd = (stream.read(size) + stream.readline()).count(quote) % 2
+        while odd and (line := stream.readline()):
+            odd = (odd + line.count(quote)) % 2
+        return stream.tell()
+
+    def _ends_with_row(self, span: Span) -> bool:
+        part = copy.copy(self)
+        part.span = span
+        try:
+            deque(part._plain_records(plain_lines(self.path, span)), maxlen=0)
+        except (csv.Error, NotPlainError):
+            return False
+        return True
+
     def _readable(self, lines: Lines, name: str, value: str, needed: Collection[str] | None) -> str:
         readable = lines.readable(name, value, needed)
         if readable != value:
@@ -108,7 +196,7 @@ class CsvTable(Table):
     def _records(self, lines: Lines) -> Iterator[tuple[int, list[str]]]:
         """The first line and the fields of every record, including the header, without empty lines."""
         csv.field_size_limit(LONGEST_FIELD)
-        above = self._layout.line - 1
+        above = self._layout.line - 1 if self._has_header else 0
         stream = iter(lines)
         for _ in range(above):
             next(stream, None)
@@ -121,7 +209,7 @@ class CsvTable(Table):
             except StopIteration:
                 return
             except csv.Error as error:
-                raise self._broken(lines, start, str(error)) from None
+                raise broken_row(lines, start, str(error)) from None
             if fields:
                 yield start, fields
 
@@ -138,7 +226,7 @@ class CsvTable(Table):
             again = next(csv.reader([lines.text], **{**dialect, "skipinitialspace": True}))
             fields = again if fits(again, width) else fields
         if not fits(fields, width):
-            raise self._ragged(number, line, fields, lines)
+            raise ragged_row(self._layout, number, line, fields, lines)
         return fields[:width]
 
     def _is_header(self, fields: list[str]) -> bool:
@@ -148,84 +236,6 @@ class CsvTable(Table):
         if len(header) < 2 or len(fields) < len(header) or header[-1] not in fields[len(header) - 1]:
             return False
         return names_of(without_empty(fields)) == header
-
-    def _broken(self, lines: Lines, line: int, why: str) -> DataError:
-        expected = "fields in double quotes, with double quotes inside them doubled"
-        fix = "correct the row, or write the file with a CSV library (or as JSON Lines)"
-        if "unexpected end of data" in why or "field limit" in why:
-            why = "a double quote is opened and never closed"
-        elif "new-line character" in why:
-            why, expected = "a carriage return outside quotes", "lines that end in a line feed"
-            fix = "put the field into double quotes; if carriage returns end the lines: tr '\\r' '\\n' < OLD > NEW"
-        elif '\\"' in lines.text:
-            why = f'a double quote inside the field, written \\" (line {lines.line:,})'
-            fix = 'write it "" (in pandas doublequote=True, in Spark option("escape", "\\""))'
-        elif re.search(r'"[ \t]+[,;|]', lines.text) and "expected after" in why:
-            why = f"a space between the closing quote and the separator (line {lines.line:,})"
-            fix = "delete the spaces around the separators"
-        elif not lines.row and re.match(r'\s*"[^"]*"[ \t]+"', lines.text):
-            why = f"fields with spaces between them (line {lines.line:,})"
-            expected = "fields with a comma, a tab, a semicolon or a bar between them"
-            fix = 'write the file with commas (in R: write.csv(table, "FILE.csv", row.names = FALSE))'
-        elif "expected after" in why:
-            why = f"{why} in line {lines.line:,}: a double quote inside the field, or one that was never closed"
-        return DataError(
-            row_location(self.path, lines.row, line) if lines.row else f"{self.path}: the header (line {line:,})",
-            got=why,
-            expected=expected,
-            fix=fix,
-        )
-
-    def _ragged(self, number: int, line: int, fields: list[str], lines: Lines) -> DataError:
-        width = len(self._layout.header)
-        more = len(fields) > width
-        shown = abbreviate([repr(field if len(field) <= 40 else field[:40] + "…") for field in fields], 6)
-        fix = (
-            "put the field that holds the separator into double quotes"
-            if more
-            else "complete or delete the row; a text with a line end inside needs double quotes around it"
-        )
-        where = row_location(self.path, number, line)
-        return DataError(
-            f"{where}: {'more' if more else 'fewer'} fields than the header has columns",
-            got=f"{len(fields)} fields: {shown}",
-            expected=f"{width}: {abbreviate(self._layout.header, 20)}",
-            fix=self._cause(fields, lines) or fix,
-        )
-
-    def _cause(self, fields: list[str], lines: Lines) -> str:
-        """The fix for the probable cause of a row's wrong width; empty if only the row itself is wrong."""
-        if "\0" in lines.text:
-            return "the row holds NUL bytes: the file is damaged here; copy or write it again"
-        if fields[0].lstrip().startswith("#") and len(fields) < len(self._layout.header):
-            return "delete the line if it is a comment: comments are skipped only above the header"
-        if any(quote in lines.text for quote in "“„«"):
-            return "put straight double quotes around the field; curly quotes are ordinary characters"
-        width = len(self._layout.header)
-        if len(fields) > width and any(field.endswith("\\") for field in fields[:-1]):
-            return "put the field into double quotes: a backslash before the separator is an ordinary character"
-        if width < len(fields) <= width + self._layout.unnamed:
-            return (
-                f"name column {width + 1} in the header, or put the field that holds the separator into double quotes"
-            )
-        return self._cause_of_all(fields)
-
-    def _cause_of_all(self, fields: list[str]) -> str:
-        """The same for a file in which nearly all rows have the same width, but the header has another."""
-        layout, width = self._layout, len(self._layout.header)
-        widths = Counter(layout.widths)
-        usual, count = widths.most_common(1)[0] if widths else (width, 0)
-        if usual == width or count < _NEARLY_ALL * widths.total():
-            return ""
-        head = f"nearly every row has {usual} fields and line {layout.line:,}, the header, {width}: "
-        if width == 1:
-            return head + "is it a title? Then delete it; the first line names the columns"
-        if usual == width + 1 and fields[0].strip().isdecimal():
-            return head + "name the missing column; R leaves it out (write.table(…, row.names = FALSE))"
-        return (
-            head
-            + "correct the header (delete it if it is a title), or put texts that hold the separator into double quotes"
-        )
 
 
 def _blank(fields: list[str], width: int) -> bool:

@@ -7,7 +7,7 @@ import difflib
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from components.data.formats.files import abbreviate
 from models.errors import DataError
@@ -27,6 +27,14 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
+Span = tuple[int, int]
+"""A part of a file: its first byte and the one after its last (Parquet: row groups). It begins and ends with a row."""
+
+
+class NotPlainError(Exception):
+    """A table cannot be read column by column; `Table.rows` reads it, or says what is wrong with it."""
+
+
 class DuplicateKey:
     """Replaces the value of a key that one JSON object has twice."""
 
@@ -43,10 +51,12 @@ class Table(abc.ABC):
         unreadable: columns of which some value could not be read exactly, so far.
         headerless: why the header looks like a row; empty if it does not.
         above: what was skipped above the header; empty for nothing.
+        span: the part of the file that is read; None for all of it. The numbers of rows and lines in errors then count
+            from its beginning: read the whole file for an error that a person gets.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, span: Span | None = None) -> None:
+        self.path, self.span = path, span
         self.left_out: dict[str, str] = {}
         self.unreadable: set[str] = set()
         self.headerless = self.above = ""
@@ -63,6 +73,22 @@ class Table(abc.ABC):
         Raises:
             DataError: at the first row that cannot be read.
         """
+
+    def column_batches(self, needed: Collection[str] | None) -> Iterator[dict[str, Sequence[Any]]]:
+        """The same rows in batches, as columns: much faster, where a format can do it.
+
+        Raises:
+            NotPlainError: the next rows need `rows`; those of earlier batches are right.
+        """
+        self._not_plain()
+        yield {}
+
+    def _not_plain(self) -> NoReturn:
+        raise NotPlainError
+
+    def spans(self, size: int) -> list[Span | None]:
+        """Parts of the file of at least `size` bytes, which together are all of it; [None] if it cannot be divided."""
+        return [None]
 
     def _columns(self) -> tuple[str, ...]:
         first = itertools.islice(self.rows(()), _ROWS_FOR_COLUMNS)

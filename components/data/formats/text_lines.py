@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
+import sys
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import BinaryIO
 
 from components.data.formats.files import open_bytes
 from components.data.formats.magic_bytes import START, recognize
-from components.data.formats.table import row_location
+from components.data.formats.table import NotPlainError, Span, row_location
 from models.errors import DataError
 
 # The number of bytes that are searched for a line feed, and that are read at once from a file without one.
 _BLOCK = 1 << 16
+# The number of bytes of plain lines that are decoded at once.
+_PLAIN_BLOCK = 1 << 18
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -33,8 +37,10 @@ class Lines:
         damaged: the lines that are not UTF-8 since the reader last cleared the list.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, span: Span | None = None) -> None:
+        """`span`: the part of the file to read; lines and bytes then count from its beginning."""
         self.path, self.line, self.offset, self.row, self.text = path, 0, 0, 0, ""
+        self._span = span
         self.damaged: list[DataError] = []
 
     def __iter__(self) -> Iterator[str]:
@@ -54,6 +60,10 @@ class Lines:
 
     def _raw(self, stream: BinaryIO) -> Iterator[bytes]:
         """The lines as bytes. Raises `DataError` if the file is not text."""
+        if self._span is not None:
+            for block in _blocks(stream, self._span):
+                yield from io.BytesIO(block)
+            return
         block = stream.read(_BLOCK)
         kind = recognize(block[:START])
         if kind is not None:
@@ -69,7 +79,8 @@ class Lines:
         yield from stream
 
     def _decode(self, raw: bytes) -> str:
-        start = len(_BYTE_ORDER_MARK) if self.line == 1 and raw.startswith(_BYTE_ORDER_MARK) else 0
+        first = self.line == 1 and (self._span is None or self._span[0] == 0)
+        start = len(_BYTE_ORDER_MARK) if first and raw.startswith(_BYTE_ORDER_MARK) else 0
         try:
             return raw[start:].decode("utf-8")
         except UnicodeDecodeError as error:
@@ -120,6 +131,64 @@ class Lines:
             expected="UTF-8",
             fix="save the file as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW",
         )
+
+
+def plain_lines(path: Path, span: Span | None) -> Iterator[str]:
+    """The lines of a file, or of a part of it, that is plain: UTF-8, with line feeds, and not damaged. Much faster.
+
+    Raises:
+        NotPlainError: the file is anything else, from here on.
+    """
+    start = 0 if span is None else span[0]
+    with open_bytes(path) as stream:
+        blocks = _blocks(stream, span)
+        while True:
+            try:
+                block = next(blocks, b"")
+                text = block[
+                    len(_BYTE_ORDER_MARK) if not start and block.startswith(_BYTE_ORDER_MARK) else 0 :
+                ].decode()
+            except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError):
+                raise NotPlainError from None
+            if not block:
+                return
+            if b"\r" in block and b"\n" not in block:
+                raise NotPlainError
+            start += len(block)
+            # Only a line feed ends a line here, unlike in `str.splitlines`.
+            yield from io.StringIO(text, newline="\n")
+
+
+def line_spans(path: Path, size: int) -> list[Span | None]:
+    """Parts of a file of at least `size` bytes that end with a line; [None] for a small or compressed file."""
+    whole = path.stat().st_size
+    if whole < 2 * size or path.suffix.lower() == ".gz":
+        return [None]
+    ends = [0]
+    with open_bytes(path) as stream:
+        while whole - ends[-1] >= 2 * size:
+            stream.seek(ends[-1] + size)
+            stream.readline()
+            ends.append(stream.tell())
+    ends[1:] = [end for end in ends[1:] if end < whole] + [whole]
+    return list(itertools.pairwise(ends)) if len(ends) > 2 else [None]
+
+
+def _blocks(stream: BinaryIO, span: Span | None) -> Iterator[bytes]:
+    """A stream, or a part of it, in blocks that end with a line."""
+    start, end = span or (0, sys.maxsize)
+    if start:
+        stream.seek(start)
+    rest: list[bytes] = []
+    while start < end and (read := stream.read(min(_PLAIN_BLOCK, end - start))):
+        start += len(read)
+        whole, feed, tail = read.rpartition(b"\n")
+        if feed:
+            yield b"".join((*rest, whole, feed))
+            rest = []
+        rest += [tail] if tail else []
+    if rest:
+        yield b"".join(rest)
 
 
 def _nearest(value: str) -> str:

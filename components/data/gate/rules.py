@@ -18,7 +18,7 @@ from components.data.categorical import is_categorical
 from components.data.formats.files import abbreviate
 from components.data.gate.counts import FEW_TEXTS, SHOWN, SplitFacts, format_row, shorten
 from components.data.gate.findings import Finding, pluralize
-from components.data.rows import Record
+from components.data.row_batches import RowBatch
 from models.config import TaskConfig
 from models.label_names import label_warning, spelling_key
 
@@ -38,7 +38,7 @@ class Evidence:
     task: TaskConfig
     gate: GateConfig
     facts: Mapping[str, SplitFacts]
-    read: Callable[[str], Iterable[Record]] = field(default=lambda split: ())
+    read: Callable[[str], Iterable[RowBatch]] = field(default=lambda split: ())
 
     @property
     def train(self) -> SplitFacts:
@@ -46,8 +46,16 @@ class Evidence:
 
     def look_up(self, split: str, rows: np.ndarray) -> tuple[str, ...]:
         """The first of the selected rows, shortened. `rows`: bool [rows]."""
-        shown = (format_row(record) for record, selected in zip(self.read(split), rows, strict=False) if selected)
-        return tuple(itertools.islice(shown, int(min(SHOWN, rows.sum()))))
+        places = np.flatnonzero(rows)[:SHOWN].tolist()
+        shown: list[str] = []
+        begin = 0
+        for batch in self.read(split) if places else ():
+            here = [place - begin for place in places if begin <= place < begin + len(batch)]
+            shown += map(format_row, batch.select(here).records())
+            begin += len(batch)
+            if begin > places[-1]:
+                break
+        return tuple(shown)
 
     def finding(
         self,
@@ -195,7 +203,7 @@ def empty_text(evidence: Evidence) -> Iterator[Finding]:
     for facts in evidence.facts.values():
         for column, count in facts.empty.items():
             message, fix = f"{count:,} of {facts.rows:,} rows have no text", "complete or delete these rows"
-            examples = facts.empty_rows[column]
+            examples = [f"row {number + 1:,} of {facts.name}: {row}" for number, row in facts.empty_rows[column]]
             yield evidence.finding(empty_text, facts, column, message, rows=count, examples=examples, fix=fix)
 
 

@@ -117,6 +117,26 @@ def test_any_bytes_have_ids(texts: list[bytes], preprocessors: tuple[Preprocesso
     assert all(row[0] == 2 and row[-1] == 3 and len(row) <= golden_text.MAX_LENGTH for row in found)
 
 
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(st.binary(max_size=40) | st.text(max_size=20).map(str.encode), max_size=6))
+def test_recurring_words_are_cut_once_with_the_same_ids(
+    texts: list[bytes], once_per_word: dict[bool, tuple[Preprocessor, Preprocessor]]
+) -> None:
+    given = tf.constant([*texts, *texts, b"good  film\0bad\tcaf\xc3 \xa9"], tf.string)
+    for plain, quick in once_per_word.values():
+        expected, found = plain(given), quick(given)
+        assert found["token_ids"].to_list() == expected["token_ids"].to_list()
+        assert found["segment_ids"].to_list() == expected["segment_ids"].to_list()
+
+
+@pytest.fixture(scope="module")
+def once_per_word() -> dict[bool, tuple[Preprocessor, Preprocessor]]:
+    """By mediapipe_compatible: a preprocessor, and one for recurring words."""
+    tokenizer = golden_text.tokenizer()
+    made = {mediapipe: dataclasses.replace(tokenizer, mediapipe_compatible=mediapipe) for mediapipe in (False, True)}
+    return {key: (Preprocessor(one), Preprocessor(one, words_recur=True)) for key, one in made.items()}
+
+
 @pytest.mark.parametrize("texts", [1, 2])
 def test_no_rows(texts: int) -> None:
     ragged = Preprocessor(golden_text.tokenizer())(*[tf.zeros([0], tf.string)] * texts)

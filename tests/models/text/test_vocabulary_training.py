@@ -19,6 +19,7 @@ from models.errors import DataError
 from models.text.preprocessing import Preprocessor
 from models.text.vocabulary_training import SPECIAL_TOKENS, count_words, learn_wordpiece
 from tflite.host.tokenizer import Tokenizer
+from tflite.host.words import split_words
 
 SMALL = TokenizerConfig(vocabulary_size=64)
 TEXTS = ["The films were good, the film was bad.", "Bad film! Good films...", "un film très bon; 好电影", "b\x00c café"]
@@ -35,7 +36,7 @@ def test_counts_words_as_the_tokenizer_splits_them() -> None:
 
 def test_counts_heed_the_switches_and_take_tensors() -> None:
     cased = TokenizerConfig(lowercase=False, strip_accents=False)
-    assert count_words(tf.constant(["The très The"]), cased) == {"The": 2, "très": 1}
+    assert count_words(["The très The"], cased) == {"The": 2, "très": 1}
     assert count_words([], cased) == {}
 
 
@@ -63,6 +64,20 @@ def test_a_tokenizer_is_saved_with_it_and_read_without(tmp_path: Path) -> None:
 
 def test_counts_of_batches_add_up() -> None:
     assert count_words(TEXTS[:2], SMALL) + count_words(TEXTS[2:], SMALL) == count_words(TEXTS, SMALL)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.text(max_size=20) | st.sampled_from(["a  b", "e\u0301 \u0301e", "a\x0bb\tc", "x\0y z", " "])),
+    switches=st.fixed_dictionaries(
+        {key: st.booleans() for key in ("lowercase", "strip_accents", "mediapipe_compatible")}
+    ),
+)
+def test_any_texts_have_the_counts_of_their_words(texts: list[str], switches: dict[str, bool]) -> None:
+    encoded = [text.encode("utf-8", errors="replace") for text in texts]
+    expected = Counter(word for text in encoded for word in split_words(text, **switches))
+    config = TokenizerConfig.model_construct(**{**TokenizerConfig().model_dump(), **switches})
+    assert count_words([*encoded, *encoded], config) == {word: 2 * count for word, count in expected.items()}
 
 
 def test_learns_special_tokens_then_characters_then_pieces() -> None:

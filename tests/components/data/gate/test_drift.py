@@ -12,14 +12,14 @@ from scipy.spatial import distance
 from components.config import GateConfig
 from components.data.gate.counts import SplitFacts
 from components.data.gate.drift import divergence, find_drift, load_summary, save_summary, summarize
+from components.data.row_batches import RowBatch
 from components.data.rows import Record
 from models.config import TaskConfig
 
 
 def facts_of(records: list[Record], task: TaskConfig | None = None) -> SplitFacts:
     facts = SplitFacts("train", task or TaskConfig())
-    for record in records:
-        facts.add(record)
+    facts.add(RowBatch.of_records(records, facts.task))
     return facts
 
 

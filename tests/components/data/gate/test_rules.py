@@ -10,6 +10,7 @@ from components.config import GateConfig
 from components.data.gate.counts import SplitFacts, format_row
 from components.data.gate.findings import Finding, raise_errors
 from components.data.gate.rules import RULES, Evidence, apply
+from components.data.row_batches import RowBatch
 from components.data.rows import Record
 from components.data.text_keys import TextReading
 from models.config import TaskConfig
@@ -28,10 +29,17 @@ def evidence(task: TaskConfig | None = None, gate: GateConfig | None = None, **s
     task = task or TaskConfig()
     records = {name: [record(*row) for row in rows] for name, rows in splits.items()}
     facts = {name: SplitFacts(name, task, TextReading()) for name in splits}
-    for name, some in records.items():
-        for one in some:
-            facts[name].add(one)
-    return Evidence(task, gate or GateConfig(small_class_rows=1), facts, lambda split: records[split])
+    batches = {name: batches_of(some, task) for name, some in records.items()}
+    for name, some in batches.items():
+        for batch in some:
+            facts[name].add(batch)
+    return Evidence(task, gate or GateConfig(small_class_rows=1), facts, lambda split: batches[split])
+
+
+def batches_of(records: list[Record], task: TaskConfig) -> list[RowBatch]:
+    """The rows in two batches."""
+    half = len(records) // 2
+    return [RowBatch.of_records(some, task) for some in (records[:half], records[half:])]
 
 
 GOOD: Rows = [("one", "a"), ("two", "b")]
@@ -201,8 +209,8 @@ def test_case_counts_for_a_cased_vocabulary() -> None:
     task, rows = TaskConfig(), [record("US", "a"), record("us", "b"), record("cafe\u0301", "a"), record("café", "b")]
     facts = {"train": SplitFacts("train", task, TextReading(lowercase=False, strip_accents=False))}
     for row in rows:
-        facts["train"].add(row)
-    finding = only(Evidence(task, GateConfig(small_class_rows=1), facts, lambda split: rows))
+        facts["train"].add(RowBatch.of_records([row], task))
+    finding = only(Evidence(task, GateConfig(small_class_rows=1), facts, lambda split: batches_of(rows, task)))
     assert (finding.rule, finding.rows) == ("conflicting_labels", 2)
 
 

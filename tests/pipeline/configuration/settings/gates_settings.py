@@ -20,6 +20,7 @@ from components.data.gate.counts import SplitFacts
 from components.data.gate.drift import find_drift
 from components.data.gate.drift import summarize as summarize_data
 from components.data.gate.findings import Finding
+from components.data.row_batches import RowBatch
 from components.data.rows import Record
 from components.data.text_keys import TextReading
 from components.evaluation.measurements import BaselineFacts, Comparison, LiveState, Measurements, Slice
@@ -92,8 +93,8 @@ def changed(gate: GateConfig) -> list[Finding]:
     summaries = []
     for label in "ab":
         facts = SplitFacts("train", TaskConfig())
-        for number in range(50):
-            facts.add(Record("same", None, (label if number % 2 else "a",), None, {}))
+        rows = [Record("same", None, (label if number % 2 else "a",), None, {}) for number in range(50)]
+        facts.add(RowBatch.of_records(rows, facts.task))
         summaries.append(facts)
     return list(find_drift(summarize_data(summaries[0]), summaries[1], gate))
 
