@@ -56,8 +56,7 @@ def found(gate: GateConfig, train: list[tuple[str, str]], evaluation: list[tuple
     task, facts = TaskConfig(), {}
     for split, rows in (("train", train), ("eval", evaluation)):
         facts[split] = SplitFacts(split, task, TextReading())
-        for text, label in rows:
-            facts[split].add(Record(text, None, (label,), None, {}))
+        facts[split].add(RowBatch([text for text, _ in rows], None, [(label,) for _, label in rows], None, {}))
     return rules.apply(rules.Evidence(task, gate, facts))
 
 
