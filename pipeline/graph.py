@@ -67,7 +67,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         examples, task=config.task, tokenizer=config.tokenizer, model=model, digest=preset.tokenizer
     )
     # An order, not an input: after each push the gate runs again, for drift; training must not.
-    tokenizer.add_upstream_node(gate)
+    tokenizer.add_upstream_node(gate)  # see `pipeline.steps.BEGINS_EARLY`
     transform = Transform(examples, tokenizer.outputs["tokenizer"], task=config.task)
     backend = config.train.backend
     trainer = Trainer(

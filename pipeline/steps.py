@@ -25,6 +25,13 @@ DESCRIPTIONS = {
 
 STEPS = tuple(DESCRIPTIONS)
 
+BEGINS_EARLY = frozenset({"TokenizerTrainer", "ServingGate", "EdgeExporter"})
+"""Steps that the local runner does not let wait for those that they only come after: whatever a gate finds, they take
+seconds, and what they make is not used until it has passed."""
+
+MEASURES_TIME = frozenset({"ServingGate", "EdgeGate"})
+"""Steps that measure latencies: nothing else runs beside them."""
+
 EDGE_STEPS = ("EdgeExporter", "EdgeGate")
 """Steps that exist only if `edge.variants` is not empty."""
 

@@ -1,6 +1,8 @@
-"""The local runner: calls TFX's launcher for each node, and reports each step and whether its result was cached.
+"""The local runner: runs the steps of a pipeline, those side by side that do not need each other.
 
-`LocalDagRunner` runs the same loop but does not report the outcome of a node; only the loop differs.
+`LocalDagRunner` runs one step after another in its own process, and does not report the outcome of a step. Here each
+step that must run gets a process of its own (`step_processes`); the metadata store is read and written by this one.
+The steps' order decides which error counts: that of the first step that fails, as if they ran one after another.
 """
 
 from __future__ import annotations
@@ -9,22 +11,33 @@ import datetime
 import re
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection as multiprocessing_connection
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
-from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable import partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.evaluation.live.evaluation_reuse import REUSED
-from models.errors import ConfigError
+from models.errors import ConfigError, Interrupted
+from models.runtime import usable_cores
 from pipeline.runs.artifact_files import record_files
 from pipeline.runs.interruption import is_interruption
+from pipeline.runs.step_launcher import Outputs as Outputs
+from pipeline.runs.step_launcher import StepLauncher
+from pipeline.runs.step_processes import StepProcess, can_fork
+from pipeline.steps import BEGINS_EARLY, MEASURES_TIME
+from serving.server.run.process_memory import available
+
+# The memory that must be available for another step to begin beside one that runs.
+_ROOM_BYTES = 2 * 2**30
 
 
 class StepListener(Protocol):
@@ -37,9 +50,6 @@ class StepListener(Protocol):
         """A step ended: `status` is done, cached, skipped, interrupted or failed."""
 
 
-Outputs = dict[str, dict[str, metadata_store_pb2.Artifact]]
-
-
 def run(
     pipeline: Pipeline,
     listener: StepListener,
@@ -48,7 +58,7 @@ def run(
     from_steps: Collection[str] = (),
     to_steps: Collection[str] = (),
 ) -> None:
-    """Runs a pipeline in this process.
+    """Runs a pipeline on this machine.
 
     Args:
         outputs: filled with each step's outputs when it ends, by step and output name (one artifact each), so that
@@ -68,55 +78,166 @@ def run(
     connection = getattr(connections, connections.WhichOneof("connection_config"))
     if from_steps or to_steps:
         _skip_steps(spec, from_steps, to_steps)
+    nodes = []
     for node in (entry.pipeline_node for entry in spec.nodes):
-        step = node.node_info.id
         if node.execution_options.HasField("skip"):
-            listener.ended(step, "skipped", 0.0)
+            listener.ended(node.node_info.id, "skipped", 0.0)
             continue
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
                 _use_newest_results(store, spec, from_steps)
                 _check_reused(store, run_id, from_steps)
-        root = Path(pipeline.pipeline_info.pipeline_root)
-        begin, status = time.monotonic(), "failed"
+        nodes.append(node)
+    root = Path(pipeline.pipeline_info.pipeline_root)
+    _Schedule(nodes, spec, connection, root, listener, outputs).run()
+
+
+@dataclass
+class _RunningStep:
+    launcher: StepLauncher
+    process: StepProcess
+    begin: float
+
+
+class _Schedule:
+    """The steps of a run: which of them have ended, which run, and which can begin."""
+
+    def __init__(
+        self,
+        nodes: Sequence[pipeline_pb2.PipelineNode],
+        spec: pipeline_pb2.Pipeline,
+        connection: Any,
+        root: Path,
+        listener: StepListener,
+        outputs: Outputs,
+    ) -> None:
+        self._nodes: dict[str, pipeline_pb2.PipelineNode] = {node.node_info.id: node for node in nodes}
+        self._spec, self._connection, self._root = spec, connection, root
+        self._listener, self._outputs = listener, outputs
+        self._needed = {step: _needed(node) & self._nodes.keys() for step, node in self._nodes.items()}
+        self._waiting = list(self._nodes)
+        self._running: dict[str, _RunningStep] = {}
+        self._ended: set[str] = set()
+        self._errors: dict[str, BaseException] = {}
+
+    def run(self) -> None:
+        """Runs all steps, until one fails and those before it have ended. Raises the first failed step's exception."""
         try:
-            listener.started(step)
-            status = _run_step(node, spec, metadata.Metadata(connection), root, outputs)
+            while self._waiting or self._running:
+                step = self._next()
+                if step is not None:
+                    self._begin(step)
+                elif self._running:
+                    self._await()
+                else:  # the others need a step that failed
+                    break
         except BaseException as error:
-            if is_interruption(error):
-                status = "interrupted"
-                if not isinstance(error, KeyboardInterrupt):
-                    raise KeyboardInterrupt from error
+            raise self._wind_up(error) from error
+        if self._errors:
+            raise self._errors[min(self._errors, key=list(self._nodes).index)]
+
+    def _wind_up(self, error: BaseException) -> BaseException:
+        """Stops what still runs; returns the error, or that of the step that tells what its interruption costs."""
+        self._interrupt(list(self._running))
+        while self._running:
+            try:
+                self._await()
+            except BaseException as other:  # noqa: BLE001
+                error = other if isinstance(other, Interrupted) else error
+        return error
+
+    def _next(self) -> str | None:
+        """The first step that can begin now."""
+        order: list[str] = list(self._nodes)
+        last = min(map(order.index, self._errors), default=len(order))
+        for step in self._waiting:
+            if order.index(step) >= last:
+                return None
+            if not self._needed[step] <= self._ended:
+                continue
+            if not self._running:
+                return step
+            room = available()
+            crowded = len(self._running) >= usable_cores() or (room is not None and room < _ROOM_BYTES)
+            if crowded or step in MEASURES_TIME or MEASURES_TIME & self._running.keys() or not can_fork():
+                return None
+            return step
+        return None
+
+    def _begin(self, step: str) -> None:
+        """Begins a step, and ends it if a former result of it is still valid."""
+        self._waiting.remove(step)
+        begin = time.monotonic()
+        try:
+            self._listener.started(step)
+            launcher = StepLauncher(self._nodes[step], self._spec, self._connection)
+            if not launcher.prepare():
+                self._keep(step, launcher, begin, status="cached")
+            elif can_fork():
+                process = StepProcess.start(step, launcher.execute)
+                self._running[step] = _RunningStep(launcher, process, begin)
+            else:
+                self._finish(step, launcher, begin, launcher.execute)
+        except BaseException as error:  # noqa: BLE001
+            self._fail(step, begin, error)
+
+    def _await(self) -> None:
+        """Waits until a process has sent something, or has ended, and handles that."""
+        by_connection = {one.process.connection: step for step, one in self._running.items()}
+        for ready in multiprocessing_connection.wait(list(by_connection)):
+            step = by_connection[ready]  # type: ignore[index]  # of typeshed's union
+            one = self._running[step]
+            if not one.process.receive():
+                del self._running[step]
+                try:
+                    self._finish(step, one.launcher, one.begin, one.process.result)
+                except BaseException as error:  # noqa: BLE001
+                    self._fail(step, one.begin, error)
+
+    def _finish(self, step: str, launcher: StepLauncher, begin: float, result: Any) -> None:
+        """Records what `result` returns or raises."""
+        try:
+            launcher.succeed(result())
+        except Exception:
+            launcher.fail()
             raise
-        finally:
-            listener.ended(step, status, time.monotonic() - begin)
+        except BaseException:
+            launcher.abandon()
+            raise
+        self._keep(step, launcher, begin, status="done")
+
+    def _keep(self, step: str, launcher: StepLauncher, begin: float, status: str) -> None:
+        found = self._outputs[step] = launcher.outputs()
+        if status == "done":
+            for artifact in found.values():
+                record_files(self._root, artifact.id, Path(artifact.uri))
+        self._ended.add(step)
+        self._listener.ended(step, "cached" if _is_reused(found) else status, time.monotonic() - begin)
+
+    def _fail(self, step: str, begin: float, error: BaseException) -> None:
+        """Handles an error of a step: those after it are stopped, those before it go on."""
+        interrupted = is_interruption(error)
+        self._listener.ended(step, "interrupted" if interrupted else "failed", time.monotonic() - begin)
+        if interrupted and not self._errors:
+            raise error if isinstance(error, KeyboardInterrupt) else KeyboardInterrupt from error
+        if not isinstance(error, Exception):
+            if not interrupted:
+                raise error
+            return  # stopped because of another step's error
+        self._errors[step] = error
+        order = list(self._nodes)
+        self._interrupt([other for other in self._running if order.index(other) > order.index(step)])
+
+    def _interrupt(self, steps: Sequence[str]) -> None:
+        for step in steps:
+            self._running[step].process.interrupt()
 
 
-def _run_step(
-    node: pipeline_pb2.PipelineNode,
-    spec: pipeline_pb2.Pipeline,
-    connection: metadata.Metadata,
-    root: Path,
-    outputs: Outputs,
-) -> str:
-    """Runs a step if necessary and reads its outputs back; returns "done" or "cached"."""
-    step, deployment = node.node_info.id, runner_utils.extract_local_deployment_config(spec)
-    info = launcher.Launcher(
-        pipeline_node=node,
-        mlmd_connection=connection,
-        pipeline_info=spec.pipeline_info,
-        pipeline_runtime_spec=spec.runtime_spec,
-        executor_spec=runner_utils.extract_executor_spec(deployment, step),
-        custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, step),
-    ).launch()
-    if info is None:
-        return "cached"
-    with connection as store:
-        outputs[step] = _outputs(store, info.execution_id)
-    for artifact in outputs[step].values():
-        record_files(root, artifact.id, Path(artifact.uri))
-    # An execution that the launcher did not need to run has no output URI of its own.
-    return "done" if info.execution_output_uri and not _is_reused(outputs[step]) else "cached"
+def _needed(node: pipeline_pb2.PipelineNode) -> set[str]:
+    """The steps that must end before a step begins."""
+    if node.node_info.id not in BEGINS_EARLY:
+        return set(node.upstream_nodes)
+    return {channel.producer_node_query.id for one in node.inputs.inputs.values() for channel in one.channels}
 
 
 def _skip_steps(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
@@ -156,17 +277,6 @@ def _check_reused(store: metadata.Metadata, run_id: str, from_steps: Collection[
             expected="the results of all earlier steps",
             fix="run without --from: these steps then run again",
         )
-
-
-def _outputs(store: metadata.Metadata, execution_id: int) -> dict[str, metadata_store_pb2.Artifact]:
-    """The artifacts of one execution by output name; a cached execution has those of an earlier one."""
-    events = [
-        event
-        for event in store.store.get_events_by_execution_ids([execution_id])
-        if event.type == metadata_store_pb2.Event.OUTPUT
-    ]
-    found = {artifact.id: artifact for artifact in store.store.get_artifacts_by_id([e.artifact_id for e in events])}
-    return {event.path.steps[0].key: found[event.artifact_id] for event in events}
 
 
 def _is_reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from components.beam_errors import decode_error
 from models import compile_cache, heap
-from models.config import may_train_in_parts
 from models.errors import GateError, NotBlessedError, TransomError
-from models.runtime import one_thread_per_operation, prepare
+from models.runtime import prepare
 from pipeline import preflight
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
@@ -183,8 +182,6 @@ class _Recorder:
         if gone:
             why = "removed, or the project was moved"
             self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
-        if may_train_in_parts(config.model, config.train):
-            one_thread_per_operation()
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
         from pipeline import graph
@@ -268,18 +265,20 @@ class _Recorder:
         if status == "skipped":
             self.record.steps.append(StepRecord(step, status))
         else:
-            self.record.steps[-1] = StepRecord(step, status, round(seconds, 3))
+            place = [one.name for one in self.record.steps].index(step)
+            self.record.steps[place] = StepRecord(step, status, round(seconds, 3))
         self.view.ended(step, status, seconds)
         self._save()
 
-    def _note(self, text: str) -> None:
+    def _note(self, text: str, step: str) -> None:
         running = [step.name for step in self.record.steps if step.status == "running"]
-        self.record.notes.append({"step": running[-1] if running else "", "text": text})
+        self.record.notes.append({"step": step or (running[-1] if running else ""), "text": text})
         self._save()
 
     def _save(self) -> None:
         self.record.seconds = round(time.monotonic() - self._begin, 3)
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        kilobytes = max(usage.ru_maxrss for usage in usages)
         self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
         self.record.save(self.paths)
 

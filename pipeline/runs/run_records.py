@@ -48,7 +48,7 @@ class RunRecord:
         bundle: folder of its edge bundle; "" if there is none.
         error: what stopped the run early; for an interruption also what was kept and lost.
         notes: messages of the steps, as {"step", "text"}: for example whether training resumed, and why.
-        peak_memory_bytes: largest resident set of the process.
+        peak_memory_bytes: largest resident set of the process, or of a step's process.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A run's output: one live line per step on a terminal, plain lines elsewhere, JSON Lines with `--json`.
+"""A run's output: a live line for each running step on a terminal, plain lines elsewhere, JSON Lines with `--json`.
 
 Off the terminal, a long step reports its progress once a minute, so that the log keeps growing.
 """
@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -56,8 +57,18 @@ class PlainConsole(Console):
         return super().size
 
 
+@dataclass
+class _Running:
+    """A step in progress: when it began, and what it said last about its progress."""
+
+    begin: float
+    note: str = ""
+    ended: threading.Event = field(default_factory=threading.Event)
+    beating: threading.Thread | None = None
+
+
 class View:
-    """Shows the steps of a run as they happen; a `pipeline.runs.local_runner.StepListener`.
+    """Shows the steps of a run as they happen, also several at once; a `pipeline.runs.local_runner.StepListener`.
 
     Args:
         stream: the output; it gets colour and live updates only if it is a terminal.
@@ -71,51 +82,61 @@ class View:
         self._is_live = stream.isatty() and not self.console.is_dumb_terminal and not as_json
         self._every = every
         self._live: Live | None = None
-        self._step = ""
-        self._note = ""
-        self._begin = 0.0
-        self._ended, self._beating = threading.Event(), threading.Thread()
+        self._running: dict[str, _Running] = {}
 
-    def say(self, text: str) -> None:
-        """One line about the run as a whole or the step in progress."""
+    def say(self, text: str, step: str = "") -> None:
+        """One line about a step (default: the one that began last), or about the run if no step is in progress."""
+        step = step or self._last()
         if self.as_json:
-            self._json({"event": "note", "step": self._step, "text": text})
+            self._json({"event": "note", "step": step, "text": text})
         else:
-            self.console.print(Text(f"    {text}" if self._step else text))
+            named = f"{step}: " if len(self._running) > 1 else ""
+            self.console.print(Text(f"    {named}{text}" if step else text))
+
+    def _last(self) -> str:
+        return next(reversed(self._running), "")
 
     def started(self, step: str) -> None:
-        self._step, self._note, self._begin = step, "", time.monotonic()
+        running = _Running(time.monotonic())
+        self._running = {**self._running, step: running}
         if self.as_json:
             self._json({"event": "started", "step": step})
         if self._is_live:
-            self._live = Live(console=self.console, refresh_per_second=4, transient=True, get_renderable=self._line)
-            self._live.start()
+            if self._live is None:
+                self._live = Live(
+                    console=self.console, refresh_per_second=4, transient=True, get_renderable=self._lines
+                )
+                self._live.start()
         else:
-            self._ended = threading.Event()
-            self._beating = threading.Thread(target=self._beat, args=(self._ended,), name="progress", daemon=True)
-            self._beating.start()
+            running.beating = threading.Thread(target=self._beat, args=(step, running), name="progress", daemon=True)
+            running.beating.start()
 
     def show(self, event: dict[str, Any]) -> None:
         """With `as_json`, a line of any content."""
         self._json(event)
 
-    def progress(self, note: str) -> None:
-        """Reports the progress of the current step: parts joined by ", ", the most important first.
+    def progress(self, note: str, step: str = "") -> None:
+        """Reports the progress of a step (default: the one that began last): parts joined by ", ", the most important
+        first.
 
         Shown at once on a terminal and in JSON, otherwise once a minute.
         """
-        self._note = note
+        step = step or self._last()
+        if step in self._running:
+            self._running[step].note = note
         if self.as_json:
-            self._json({"event": "progress", "step": self._step, "text": note})
+            self._json({"event": "progress", "step": step, "text": note})
 
     def ended(self, step: str, status: str, seconds: float) -> None:
-        self._ended.set()
-        if self._beating.is_alive():
-            self._beating.join(timeout=1.0)  # it may be writing, and the caller may close the stream next
-        if self._live is not None:
+        running = self._running.get(step)
+        if running is not None:
+            running.ended.set()
+            if running.beating is not None and running.beating.is_alive():
+                running.beating.join(timeout=1.0)  # it may be writing, and the caller may close the stream next
+        self._running = {name: one for name, one in self._running.items() if name != step}
+        if self._live is not None and not self._running:
             self._live.stop()
             self._live = None
-        self._step = ""
         if self.as_json:
             self._json({"event": "ended", "step": step, "status": status, "seconds": round(seconds, 3)})
             return
@@ -147,17 +168,18 @@ class View:
         with contextlib.suppress(OSError, ValueError):
             os.write(self.console.file.fileno(), f"{shown}transom: stopped at once\n".encode())
 
-    def _line(self) -> Text:
-        return live_line(self._step, time.monotonic() - self._begin, self._note, self.console.width)
+    def _lines(self) -> Text:
+        now, width = time.monotonic(), self.console.width
+        lines = [live_line(step, now - one.begin, one.note, width) for step, one in self._running.items()]
+        return Text("\n").join(lines)
 
-    def _beat(self, ended: threading.Event) -> None:
-        step = self._step
-        while not ended.wait(self._every):
-            seconds = time.monotonic() - self._begin
+    def _beat(self, step: str, running: _Running) -> None:
+        while not running.ended.wait(self._every):
+            seconds = time.monotonic() - running.begin
             if self.as_json:
-                self._json({"event": "progress", "step": step, "text": self._note, "seconds": round(seconds, 3)})
+                self._json({"event": "progress", "step": step, "text": running.note, "seconds": round(seconds, 3)})
             else:
-                note = f": {self._note}" if self._note else ""
+                note = f": {running.note}" if running.note else ""
                 self.console.print(Text(f"    {step}, {format_duration(seconds)} so far{note}"))
 
     def _json(self, event: dict[str, Any]) -> None:
@@ -178,14 +200,14 @@ def live_line(step: str, seconds: float, note: str, width: int) -> Text:
 
 
 class _MessageHandler(logging.Handler):
-    """Calls a function with the text of each log record."""
+    """Calls a function with the text of each log record, and its step; "" if it has none."""
 
-    def __init__(self, handle_message: Callable[[str], None]) -> None:
+    def __init__(self, handle_message: Callable[[str, str], None]) -> None:
         super().__init__(logging.INFO)
         self._handle_message = handle_message
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._handle_message(record.getMessage())
+        self._handle_message(record.getMessage(), getattr(record, "step", ""))
 
 
 @contextmanager
@@ -265,8 +287,8 @@ def _attached(handler: logging.Handler, logger: logging.Logger | None = None) ->
         handler.close()
 
 
-def forwarded_messages(handle_message: Callable[[str], None]) -> AbstractContextManager[None]:
-    """Calls a function with each message to the user in the block, except for figures and progress."""
+def forwarded_messages(handle_message: Callable[[str, str], None]) -> AbstractContextManager[None]:
+    """Calls a function with each message to the user in the block, and its step, except for figures and progress."""
     handler = _MessageHandler(handle_message)
     handler.addFilter(lambda record: record.name == "transom")
     return _attached(handler)

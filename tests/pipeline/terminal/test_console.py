@@ -116,7 +116,8 @@ def test_a_closed_terminal_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_said_stands_in_the_log_and_is_heard(tmp_path: Path) -> None:
     notes: list[str] = []
-    with captured_output(tmp_path / "log.txt", as_json=False, verbose=False), forwarded_messages(notes.append):
+    heard = forwarded_messages(lambda text, step: notes.append(text))
+    with captured_output(tmp_path / "log.txt", as_json=False, verbose=False), heard:
         logging.getLogger("transom").info("training continues after step %d", 5)
         logging.getLogger("transom.figures").info("epoch 1/2: eval accuracy 0.5")
         logging.getLogger("transom.progress").info("step 7/9")
