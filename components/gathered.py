@@ -1,11 +1,24 @@
-"""Results of a function for many items, computed with Beam and handed back in order: `gather`."""
+"""Results of a function for many items, computed with Beam and handed back in order: `Gatherer`.
+
+The items are files, and parts of them, so that what passes through Beam is small: names, not rows. Any runner gives the
+same results. Beam's in-memory runner has one process; with several cores each of a few forked processes runs one for
+its share of the items, because those of Beam's own local workers would first load TensorFlow again.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
+import ctypes
+import logging
+import multiprocessing
 import os
 import pickle
+import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import apache_beam as beam
@@ -13,40 +26,54 @@ import tensorflow as tf
 
 from components.beam_errors import encode_error, reraise
 from models.errors import TransomError
+from models.runtime import can_fork, usable_cores
+
+PROGRESS_LOG = logging.getLogger("transom.progress")
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
+_POLL_S = 0.5
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def gather(
-    make_pipeline: Callable[[], beam.Pipeline],
-    items: Sequence[_Item],
-    function: Callable[[_Item], _Result],
-    temporary: str,
-) -> Iterator[_Result]:
-    """The results for the items, in their order; each is read only when it is asked for.
+@dataclass(frozen=True)
+class Gatherer:
+    """Computes a function for each of some items.
 
-    Args:
-        make_pipeline: the executor's `_make_beam_pipeline`.
-        function: a picklable function; its errors are raised here.
+    Attributes:
         temporary: a folder that all workers can write to; results pass through it, not through Beam.
-
-    Raises:
-        TransomError: raised by `function`.
+        make_pipeline: makes a pipeline for a runner with workers of its own; None: Beam's in-memory runner, here.
+        workers: the number of processes; None: all cores.
     """
-    folder = os.path.join(temporary, f"gathered-{uuid.uuid4().hex}")
-    tf.io.gfile.makedirs(folder)
-    with reraise(), make_pipeline() as pipeline:
-        _ = (
-            pipeline
-            | "Items" >> beam.Create(list(enumerate(items)), reshuffle=False).with_output_types(tuple[int, Any])
-            # Grouping by the number lets runners with many workers work on many items at once.
-            | "OnePerItem" >> beam.GroupByKey()
-            | "Compute" >> beam.ParDo(_Compute(function, folder))
-        )
-    for number in range(len(items)):
-        with tf.io.gfile.GFile(_name(folder, number), "rb") as stream:
-            yield pickle.loads(stream.read())
+
+    temporary: str
+    make_pipeline: Callable[[], beam.Pipeline] | None = None
+    workers: int | None = None
+
+    def gather(self, items: Sequence[_Item], function: Callable[[_Item], _Result], what: str) -> Iterator[_Result]:
+        """The results for the items, in their order; each is read only when it is asked for.
+
+        Args:
+            function: a picklable function; its errors are raised here.
+            what: what is done with an item, for the progress: "parts of the tables read".
+
+        Raises:
+            TransomError: raised by `function`; or a worker was killed.
+        """
+        folder = os.path.join(self.temporary, f"gathered-{uuid.uuid4().hex}")
+        tf.io.gfile.makedirs(folder)
+        numbered = list(enumerate(items))
+        compute = _Compute(function, folder, len(items), what)
+        workers = min(self.workers or usable_cores(), len(items))
+        if self.make_pipeline is not None:
+            _run(numbered, compute, self.make_pipeline)
+        elif workers > 1 and can_fork():
+            _run_forked([numbered[first::workers] for first in range(workers)], compute)
+        else:
+            _run(numbered, compute, beam.Pipeline)
+        for number in range(len(items)):
+            with tf.io.gfile.GFile(_name(folder, number), "rb") as stream:
+                yield pickle.loads(stream.read())
 
 
 def _name(folder: str, number: int) -> str:
@@ -54,8 +81,10 @@ def _name(folder: str, number: int) -> str:
 
 
 class _Compute(beam.DoFn):
-    def __init__(self, function: Callable[[Any], Any], folder: str) -> None:
-        self._function, self._folder = function, folder
+    """(number, items) to a file with the result of the function for the item."""
+
+    def __init__(self, function: Callable[[Any], Any], folder: str, total: int, what: str) -> None:
+        self._function, self._folder, self._total, self._what = function, folder, total, what
 
     def process(self, element: tuple[int, Iterable[Any]]) -> Iterator[None]:
         number, items = element
@@ -69,4 +98,63 @@ class _Compute(beam.DoFn):
             with tf.io.gfile.GFile(written, "wb") as stream:
                 stream.write(pickle.dumps(result, pickle.HIGHEST_PROTOCOL))
             tf.io.gfile.rename(written, _name(self._folder, number), overwrite=True)
+            self.tell()
         yield from ()
+
+    def tell(self) -> None:
+        """Logs how many results there are."""
+        done = sum("-" not in name for name in tf.io.gfile.listdir(self._folder))
+        if self._total > 1:
+            PROGRESS_LOG.info("%d of %d %s", done, self._total, self._what)
+
+
+def _run(numbered: Sequence[tuple[int, Any]], compute: _Compute, make_pipeline: Callable[[], beam.Pipeline]) -> None:
+    with reraise(), make_pipeline() as pipeline:
+        _ = (
+            pipeline
+            | "Items" >> beam.Create(list(numbered), reshuffle=False).with_output_types(tuple[int, Any])
+            # Grouping by the number lets runners with many workers work on many items at once.
+            | "OnePerItem" >> beam.GroupByKey()
+            | "Compute" >> beam.ParDo(compute)
+        )
+
+
+def _run_forked(shares: Sequence[Sequence[tuple[int, Any]]], compute: _Compute) -> None:
+    context = multiprocessing.get_context("fork")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with concurrent.futures.ProcessPoolExecutor(
+        len(shares), mp_context=context, initializer=_begin, initargs=(os.getpid(),)
+    ) as pool:
+        futures = [pool.submit(_run, share, compute, beam.Pipeline) for share in shares]
+        try:
+            while any(not future.done() for future in futures):
+                concurrent.futures.wait(futures, timeout=_POLL_S, return_when=concurrent.futures.FIRST_EXCEPTION)
+                compute.tell()
+                for future in futures:
+                    if future.done():
+                        future.result()
+            for future in futures:
+                future.result()
+        except BrokenProcessPool as error:
+            raise TransomError(
+                "a worker process was killed",
+                got="SIGKILL or a crash; Linux kills a process when memory runs out",
+                expected="a worker that ends by itself",
+                fix="see `dmesg`; free memory, or set beam.workers to 1, and run again",
+            ) from error
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.kill()
+            raise
+
+
+def _begin(parent: int) -> None:
+    """Has a forked worker end with its parent, and leaves requests to stop to that."""
+    signal.set_wakeup_fd(-1)  # its other end is the parent's
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    logging.getLogger("transom.progress").handlers = [logging.NullHandler()]  # the parent tells

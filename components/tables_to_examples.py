@@ -1,30 +1,29 @@
-"""Tables as tf.Examples, shard by shard, with Beam.
+"""Tables as tf.Examples, shard by shard.
 
-A shard is one element of Beam's: a part of a large file, or several small files. Whoever reads it writes it, into one
-file for each split, so that rows stay in order and never pass through Beam. The shards depend only on the tables: the
-same tables give the same files on every runner, with any number of workers.
+A shard is a part of a large file, or several small files. Whoever reads it writes it, into one file for each split, so
+that rows stay in order. The shards depend only on the tables: the same tables give the same files on every runner, with
+any number of workers.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 
-from components.beam_errors import encode_error
 from components.data.formats.readers import Span, open_table
 from components.data.row_batches import RowBatch, row_batches
 from components.data.rows import records
 from components.data.splits import Source
 from components.data.text_keys import TextReading
+from components.gathered import Gatherer
 from components.tf_examples import RECORD_OPTIONS, to_examples
 from models.config import TaskConfig
 from models.errors import TransomError
@@ -72,64 +71,51 @@ def plan_shards(
     return [*shards, tuple(small)] if small else shards
 
 
-class WriteExamples(beam.PTransform):
+def write_examples(
+    shards: Sequence[Shard],
+    configured: str,
+    task: TaskConfig,
+    reading: TextReading | None,
+    targets: Mapping[str, str],
+    gatherer: Gatherer,
+) -> None:
     """Writes the rows of the shards as serialized tf.Examples.
 
     Args:
         reading: decides which texts are the same, of which one row is kept; None: all rows are kept.
         targets: split to its folder.
-        temporary: a folder for files that are being written, in the same file system.
+
+    Raises:
+        DataError: a row cannot be read.
     """
-
-    def __init__(
-        self,
-        shards: Sequence[Shard],
-        configured: str,
-        task: TaskConfig,
-        reading: TextReading | None,
-        targets: Mapping[str, str],
-        temporary: str,
-    ) -> None:
-        super().__init__()
-        self._shards, self._reading = shards, reading
-        self._read = _Reading(configured, task)
-        self._targets, self._temporary = targets, temporary
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        # Grouping by the shard's number lets runners with many workers read many shards at once.
-        numbered = (
-            pipeline
-            | "Shards" >> beam.Create(list(enumerate(self._shards)), reshuffle=False).with_output_types(tuple[int, Any])
-            | "OnePerShard" >> beam.GroupByKey()
-        )
-        grouped = {"shard": numbered}
-        if self._reading is not None:
-            grouped["kept"] = (
-                numbered
-                | "Keys" >> beam.ParDo(_TextKeys(self._read, self._reading, len(self._shards)))
-                | "SameKeys" >> beam.GroupByKey()
-                | "First" >> beam.FlatMap(_first_of_each).with_output_types(tuple[int, Any])
-            )
-        names = f"data_tfrecord-{{:05d}}-of-{len(self._shards):05d}.gz"
-        write = _WriteShard(self._read, self._targets, self._temporary, names)
-        return grouped | "Group" >> beam.CoGroupByKey() | "Write" >> beam.ParDo(write)
+    read = _Reading(configured, task)
+    kept: list[np.ndarray | None] = [None] * len(shards)
+    if reading is not None:
+        keys = gatherer.gather(shards, partial(_text_keys, read=read, reading=reading), "parts of the tables compared")
+        kept = [*_first_of_each(list(keys))]
+    for folder in targets.values():
+        tf.io.gfile.makedirs(folder)
+    names = (f"data_tfrecord-{number:05d}-of-{len(shards):05d}.gz" for number in range(len(shards)))
+    write = partial(_write_shard, read=read, targets=dict(targets), temporary=gatherer.temporary)
+    for _ in gatherer.gather(list(zip(names, shards, kept, strict=True)), write, "parts of the tables read"):
+        pass
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """Reads the rows of shards, with errors that pass through Beam."""
+    """Reads the rows of a shard."""
 
     format: str
     task: TaskConfig
 
-    def batches(self, shards: Iterable[Shard]) -> Iterator[tuple[Source, RowBatch]]:
-        for part in (part for shard in shards for part in shard):
+    def batches(self, shard: Shard) -> Iterator[tuple[Source, RowBatch]]:
+        for part in shard:
             try:
                 table = open_table(part.path, self.format, part.span)
                 for batch in row_batches(table, self.task):
                     yield part.source, batch
             except TransomError as error:
-                raise encode_error(self._whole_error(part) or error) from error
+                raise self._whole_error(part) or error from error
 
     def _whole_error(self, part: Part) -> TransomError | None:
         """The error of the whole file: that of a part counts rows, lines and bytes from the part's beginning."""
@@ -141,67 +127,47 @@ class _Reading:
         return None
 
 
-class _TextKeys(beam.DoFn):
-    """(number, shards) to (remainder of the keys, (number, places of the rows, their ranks, their keys))."""
-
-    def __init__(self, read: _Reading, reading: TextReading, parts: int) -> None:
-        self._read, self._reading, self._parts = read, reading, parts
-
-    def process(self, element: tuple[int, Iterable[Shard]]) -> Iterator[tuple[int, tuple[int, Any, Any, Any]]]:
-        number, shards = element
-        keys, ranks = [np.empty(0, np.uint64)], [np.empty(0, np.uint8)]
-        for source, batch in self._read.batches(shards):
-            columns = [batch.texts, batch.text_pairs] if batch.text_pairs is not None else [batch.texts]
-            keys.append(self._reading.keys(*columns))
-            splits = source.splits(batch, self._read.task)
-            ranks.append(np.array([_PRIORITY.index(split) for split in splits], np.uint8))
-        key, rank = np.concatenate(keys), np.concatenate(ranks)
-        remainder = key % np.uint64(self._parts)
-        for part in range(self._parts):
-            places = np.flatnonzero(remainder == part)
-            yield part, (number, places, rank[places], key[places])
+def _text_keys(shard: Shard, read: _Reading, reading: TextReading) -> tuple[np.ndarray, np.ndarray]:
+    """The key of each row's texts, uint64 [rows], and the rank of its split, uint8 [rows]."""
+    keys, ranks = [np.empty(0, np.uint64)], [np.empty(0, np.uint8)]
+    for source, batch in read.batches(shard):
+        columns = [batch.texts] if batch.text_pairs is None else [batch.texts, batch.text_pairs]
+        keys.append(reading.keys(*columns))
+        splits = source.splits(batch, read.task)
+        ranks.append(np.array([_PRIORITY.index(split) for split in splits], np.uint8))
+    return np.concatenate(keys), np.concatenate(ranks)
 
 
-def _first_of_each(element: tuple[int, Iterable[tuple[int, Any, Any, Any]]]) -> Iterator[tuple[int, np.ndarray]]:
-    """The number of each shard with the places of the rows to keep: of each key the one of the first split and row."""
-    found = list(element[1])
-    shards = np.concatenate([np.full(len(places), number) for number, places, _, _ in found])
-    places, ranks, keys = (np.concatenate([parts[index] for parts in found]) for index in (1, 2, 3))
-    order = np.lexsort((places, shards, ranks, keys))
-    first = order[np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] + np.uint64(1)))]
-    for number in np.unique(shards):
-        yield int(number), places[first[shards[first] == number]]
+def _first_of_each(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+    """Of each key the row to keep, that of the first split and row: for each shard, bool [rows]."""
+    keys, ranks = (np.concatenate([part[index] for part in found]) for index in (0, 1))
+    order = np.lexsort((np.arange(len(keys)), ranks, keys))
+    keys = keys[order]
+    first = np.ones(len(keys), bool)
+    first[1:] = keys[1:] != keys[:-1]
+    kept = np.zeros(len(keys), bool)
+    kept[order[first]] = True
+    return np.split(kept, np.cumsum([len(part[0]) for part in found])[:-1])
 
 
-class _WriteShard(beam.DoFn):
-    """(number, its shards and places of the rows to keep) to one file in each split's folder."""
-
-    def __init__(self, read: _Reading, targets: Mapping[str, str], temporary: str, names: str) -> None:
-        self._read, self._targets, self._temporary, self._names = read, targets, temporary, names
-
-    def process(self, element: tuple[int, Mapping[str, Any]]) -> Iterator[None]:
-        number, grouped = element
-        kept = np.concatenate([np.empty(0, np.int64), *grouped["kept"]]) if "kept" in grouped else None
-        shards = [shard for group in grouped["shard"] for shard in group]
-        tf.io.gfile.makedirs(self._temporary)
-        # A name of its own: a runner may try a shard twice, at the same time even.
-        written = {split: os.path.join(self._temporary, f"{split}-{uuid.uuid4().hex}") for split in self._targets}
-        with ExitStack() as stack:
-            writers = {
-                split: stack.enter_context(tf.io.TFRecordWriter(path, RECORD_OPTIONS))
-                for split, path in written.items()
-            }
-            row = 0
-            for source, batch in self._read.batches(shards):
-                splits = source.splits(batch, self._read.task)
-                chosen = None if kept is None else set(kept[(kept >= row) & (kept < row + len(batch))].tolist())
-                for place, (split, example) in enumerate(
-                    zip(splits, to_examples(batch, self._read.task), strict=True), row
-                ):
-                    if chosen is None or place in chosen:
-                        writers[split].write(example)
-                row += len(batch)
-        for split, path in written.items():
-            tf.io.gfile.makedirs(self._targets[split])
-            tf.io.gfile.rename(path, os.path.join(self._targets[split], self._names.format(number)), overwrite=True)
-        yield from ()
+def _write_shard(
+    item: tuple[str, Shard, np.ndarray | None], read: _Reading, targets: Mapping[str, str], temporary: str
+) -> None:
+    """Writes the rows of a shard, those to keep, into a file of this name in each split's folder."""
+    name, shard, kept = item
+    # A name of its own: a runner may try a shard twice, at the same time even.
+    written = {split: os.path.join(temporary, f"{split}-{uuid.uuid4().hex}") for split in targets}
+    with ExitStack() as stack:
+        writers = {
+            split: stack.enter_context(tf.io.TFRecordWriter(path, RECORD_OPTIONS)) for split, path in written.items()
+        }
+        begin = 0
+        for source, batch in read.batches(shard):
+            chosen = np.ones(len(batch), bool) if kept is None else kept[begin : begin + len(batch)]
+            splits = source.splits(batch, read.task)
+            for split, example, wanted in zip(splits, to_examples(batch, read.task), chosen.tolist(), strict=True):
+                if wanted:
+                    writers[split].write(example)
+            begin += len(batch)
+    for split, path in written.items():
+        tf.io.gfile.rename(path, os.path.join(targets[split], name), overwrite=True)

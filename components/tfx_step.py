@@ -14,6 +14,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import Artifacts
 from components.fingerprint import fingerprint
+from components.gathered import Gatherer
 
 _Config = TypeVar("_Config", bound=BaseModel)
 
@@ -107,3 +108,18 @@ class StepExecutor(base_executor.BaseExecutor):
     def run(self, step: StepRun) -> None:
         """Does the step's work. The result of a check is no error: it is in the output artifact."""
         raise NotImplementedError
+
+
+class BeamStepExecutor(StepExecutor, base_beam_executor.BaseBeamExecutor):
+    """An executor that computes with Beam."""
+
+    @property
+    def gatherer(self) -> Gatherer:
+        """Computes on the configured runner."""
+        return gatherer_of(self)
+
+
+def gatherer_of(executor: base_beam_executor.BaseBeamExecutor) -> Gatherer:
+    """Computes on the runner of a Beam executor, TFX's too."""
+    given = executor._beam_pipeline_args or executor._make_beam_pipeline_fn is not None
+    return Gatherer(executor._get_tmp_dir(), executor._make_beam_pipeline if given else None)

@@ -90,6 +90,19 @@ def one_thread_per_operation() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
+def can_fork() -> bool:
+    """Whether TensorFlow may compute in a forked process: on Linux, while it has not computed anything in this one.
+
+    Its threads, which a forked process lacks, exist from the first operation on. macOS's own libraries refuse to work
+    in a forked process.
+    """
+    if sys.platform != "linux":
+        return False
+    module = sys.modules.get("tensorflow.python.eager.context")
+    context = module.context_safe() if module is not None else None
+    return context is None or not context._initialized
+
+
 def operations_at_once() -> int:
     """How many operations TensorFlow runs side by side in this process, each on one core; 1: it runs them on all."""
     from tensorflow import config

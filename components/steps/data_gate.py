@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from functools import partial
 
-import apache_beam as beam
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import DataBlessing, LiveModelArtifact
@@ -18,9 +15,9 @@ from components.data.gate import drift, findings, rules
 from components.data.gate.anomalies import anomaly_findings, load_anomalies
 from components.data.gate.counts import SplitFacts
 from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
-from components.gathered import gather
+from components.gathered import Gatherer
 from components.tf_examples import from_examples, read_batches, read_row_batches, split_files
-from components.tfx_step import Step, StepExecutor, StepRun
+from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig, TokenizerConfig
 from tflite.host.json_text import to_json
 
@@ -28,7 +25,7 @@ USER_LOG = logging.getLogger("transom")
 _TASK_KEYS = {"type", "text", "text_pair", "label", "labels", "label_separator"}
 
 
-class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
+class Executor(BeamStepExecutor):
     """Counts the examples once, with Beam, and applies the rules."""
 
     def run(self, step: StepRun) -> None:
@@ -41,7 +38,7 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         settings = json.loads(step.parameters["reading"])
         reading = load_text_reading(TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"])
         examples = step.artifact("examples")
-        facts = count_examples(examples, task, reading, self._make_beam_pipeline, self._get_tmp_dir())
+        facts = count_examples(examples, task, reading, self.gatherer)
         evidence = rules.Evidence(task, gate, facts, lambda split: read_row_batches(examples, split, task))
         found: list[findings.Finding] = []
         for split in step.splits("anomalies"):
@@ -62,19 +59,14 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
 
 
 def count_examples(
-    examples: types.Artifact,
-    task: TaskConfig,
-    reading: TextReading,
-    make_pipeline: Callable[[], beam.Pipeline],
-    temporary: str,
+    examples: types.Artifact, task: TaskConfig, reading: TextReading, gatherer: Gatherer
 ) -> dict[str, SplitFacts]:
-    """The counts of each split, from one pass over all of them; see `gather` for the last two arguments."""
+    """The counts of each split, from one pass over all of them."""
     facts = {
         split: SplitFacts(split, task, reading) for split in artifact_utils.decode_split_names(examples.split_names)
     }
     files = [(split, file) for split in facts for file in split_files(examples, split)]
-    counts = gather(make_pipeline, files, partial(_count_file, task=task, reading=reading), temporary)
-    for part in counts:
+    for part in gatherer.gather(files, partial(_count_file, task=task, reading=reading), "files counted"):
         facts[part.name].merge(part)
     return facts
 

@@ -23,13 +23,13 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
 from components.artifacts import Artifacts
-from components.beam_errors import reraise
 from components.config import DataConfig
 from components.data.formats.files import abbreviate, contents_digest, find_files, newest_span, newest_values
 from components.data.splits import Source, sources, split_names
 from components.data.text_keys import READING_KEYS, load_text_reading
 from components.fingerprint import fingerprint
-from components.tables_to_examples import WriteExamples, plan_shards
+from components.tables_to_examples import plan_shards, write_examples
+from components.tfx_step import gatherer_of
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
 from tflite.host.json_text import to_json
@@ -185,8 +185,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.split_names = artifact_utils.encode_split_names(list(names))
         shards = plan_shards(_files(data, exec_properties), data.format, task)
         targets = {name: artifact_utils.get_split_uri([examples], name) for name in names}
-        with reraise(), self._make_beam_pipeline() as pipeline:
-            _ = pipeline | WriteExamples(shards, data.format, task, reading, targets, self._get_tmp_dir())
+        write_examples(shards, data.format, task, reading, targets, gatherer_of(self))
         _check_unchanged(exec_properties)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")

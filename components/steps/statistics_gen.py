@@ -14,21 +14,19 @@ from tensorflow_data_validation.statistics import stats_impl, stats_options
 from tfx import types
 from tfx.components import ExampleValidator as TfxExampleValidator
 from tfx.components.statistics_gen.stats_artifact_utils import BINARY_PB_BASENAME
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, json_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.gathered import gather
 from components.tf_examples import read_batches, split_files
-from components.tfx_step import Step, StepExecutor, StepRun
+from components.tfx_step import BeamStepExecutor, Step, StepRun
 
 # TFX's executor of ExampleValidator imports them.
 _LIBRARIES = ("tensorflow_data_validation", "tfx_bsl")
 _ALL_SPLITS = json_utils.dumps([])
 
 
-class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
+class Executor(BeamStepExecutor):
     """Counts each file with Beam, and adds the counts of each split up."""
 
     def run(self, step: StepRun) -> None:
@@ -40,7 +38,7 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
         files = [(split, path) for split in splits for path in split_files(examples, split)]
         generators = _generators()
         counts = {split: [generator.create_accumulator() for generator in generators] for split in splits}
-        for split, part in gather(self._make_beam_pipeline, files, _count_file, self._get_tmp_dir()):
+        for split, part in self.gatherer.gather(files, _count_file, "files counted"):
             parts = zip(generators, counts[split], part, strict=True)
             counts[split] = [generator.merge_accumulators([before, more]) for generator, before, more in parts]
         for split, accumulators in counts.items():

@@ -1,7 +1,7 @@
 """TokenizerTrainer: learns a vocabulary (or takes a preset's) and the labels from the training split.
 
-Beam counts the words, `models.text.vocabulary_training` learns the vocabulary. The artifact is one folder with the
-files of `Tokenizer.save` and `LabelSpace.save`.
+The words are counted file by file, and `models.text.vocabulary_training` learns the vocabulary. The artifact is one
+folder with the files of `Tokenizer.save` and `LabelSpace.save`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
 
-import apache_beam as beam
 import numpy as np
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.preset_fingerprint import load_checked_tokenizer
 from components.tf_examples import from_examples, read_batches, split_files
-from components.tfx_step import Step, StepExecutor, StepRun
+from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.text.vocabulary_training import count_unnormalized, learn_wordpiece, normalize_counts
 from tflite.host.json_text import to_json
@@ -33,83 +30,79 @@ from tflite.host.labels import LabelSpace
 _MOST_WORDS = 1_000_000
 
 
-class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
+class Executor(BeamStepExecutor):
     """Counts words and labels of the training split and writes the tokenizer's folder."""
 
     def run(self, step: StepRun) -> None:
         settings = json.loads(step.parameters["settings"])
         task = TaskConfig.model_validate(settings["task"])
         config, preset = TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"]
-        counts = self._count(split_files(step.artifact("examples"), "train"), task, None if preset else config)
+        files = split_files(step.artifact("examples"), "train")
+        count = partial(_count_file, task=task, config=None if preset else config)
+        counts = _Counts()
+        for part in self.gatherer.gather(files, count, "files counted"):
+            counts.add(part)
         tokenizer = (
             load_checked_tokenizer(preset, config, step.parameters["preset"])
             if preset
-            else learn_wordpiece(counts["words"], config)
+            else learn_wordpiece(counts.words, config)
         )
         target = step.folder("tokenizer")
         tokenizer.save(target)
         _label_space(task, counts).save(target)
 
-    def _count(self, files: Sequence[str], task: TaskConfig, words: TokenizerConfig | None) -> dict[str, Any]:
-        """Counts of words, labels and rows, and the moments of numeric labels, in one pass with Beam."""
-        target = Path(self._get_tmp_dir()) / "counts"
-        with self._make_beam_pipeline() as pipeline:
-            rows = (
-                pipeline
-                | "Files" >> beam.Create(list(enumerate(files)), reshuffle=False)
-                # Grouping by the number lets runners with many workers read many files at once.
-                | "OnePerFile" >> beam.GroupByKey()
-                | "Count" >> beam.FlatMap(_count_files, task=task, words=words)
-                | "Add" >> beam.CombinePerKey(sum)
-            )
-            _ = rows | "Json" >> beam.Map(to_json) | "Write" >> beam.io.WriteToText(str(target), num_shards=1)
-        counts: dict[str, Any] = {"words": {}, "labels": {}, "sums": {}}
-        for part in target.parent.glob("counts*"):
-            for line in part.read_text(encoding="utf-8").split("\n"):
-                if line:
-                    (kind, name), count = json.loads(line)
-                    counts[kind][name] = count
-        return counts
+
+@dataclass
+class _Counts:
+    """Counts of the training split.
+
+    Attributes:
+        words: as the tokenizer reads them; none if no vocabulary is learned.
+        labels: label to number of rows.
+        sums: "rows", and of numeric labels "sum" and "squares".
+    """
+
+    words: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+
+    def add(self, more: _Counts) -> None:
+        for own, other in ((self.words, more.words), (self.labels, more.labels), (self.sums, more.sums)):
+            own.update(other)
 
 
-def _count_files(
-    numbered: tuple[int, Iterable[str]], task: TaskConfig, words: TokenizerConfig | None
-) -> Iterator[tuple[tuple[str, str], float]]:
-    """Counts of some files of examples, keyed by ("words" | "labels" | "sums", name)."""
-    labels: Counter[str] = Counter()
-    sums: Counter[str] = Counter()
+def _count_file(file: str, task: TaskConfig, config: TokenizerConfig | None) -> _Counts:
+    """The counts of a file of examples; `config`: of the vocabulary that is learned."""
+    counts = _Counts()
     unnormalized: Counter[bytes] = Counter()
-    found: Counter[str] = Counter()
-    for batch in read_batches(list(numbered[1])):
+    for batch in read_batches([file]):
         rows = from_examples(batch, task)
         for texts in (rows.texts, rows.text_pairs):
-            if texts is not None and words is not None:
-                unnormalized.update(count_unnormalized(texts, words))
-        if words is not None and len(unnormalized) >= _MOST_WORDS:
-            found.update(normalize_counts(unnormalized, words))
+            if texts is not None and config is not None:
+                unnormalized.update(count_unnormalized(texts, config))
+        if config is not None and len(unnormalized) >= _MOST_WORDS:
+            counts.words.update(normalize_counts(unnormalized, config))
             unnormalized.clear()
-        labels.update(itertools.chain.from_iterable(rows.labels or ()))
+        counts.labels.update(itertools.chain.from_iterable(rows.labels or ()))
         if rows.numbers is not None:
             numbers = np.array(rows.numbers)
-            sums.update({"sum": float(numbers.sum()), "squares": float(np.square(numbers).sum())})
-        sums["rows"] += len(rows)
-    if words is not None:
-        found.update(normalize_counts(unnormalized, words))
-    for kind, counter in (("labels", labels), ("sums", sums), ("words", found)):
-        yield from (((kind, name), count) for name, count in counter.items())
+            counts.sums.update({"sum": float(numbers.sum()), "squares": float(np.square(numbers).sum())})
+        counts.sums["rows"] += len(rows)
+    if config is not None:
+        counts.words.update(normalize_counts(unnormalized, config))
+    return counts
 
 
-def _label_space(task: TaskConfig, counts: dict[str, Any]) -> LabelSpace:
+def _label_space(task: TaskConfig, counts: _Counts) -> LabelSpace:
     """The label space that the counts, and `task.labels` if it is set, describe."""
-    rows = int(counts["sums"].get("rows", 0))
+    rows = int(counts.sums["rows"])
     if task.type == "regression":
-        mean = counts["sums"]["sum"] / rows
-        variance = max(counts["sums"]["squares"] / rows - mean * mean, 0.0)
+        mean = counts.sums["sum"] / rows
+        variance = max(counts.sums["squares"] / rows - mean * mean, 0.0)
         return LabelSpace(rows=rows, mean=mean, std=math.sqrt(variance) or 1.0)
-    found: dict[str, int] = counts["labels"]
-    labels = task.labels or tuple(sorted(found, key=_natural_order))
+    labels = task.labels or tuple(sorted(counts.labels, key=_natural_order))
     # The data gate handles labels that task.labels does not list; those that pass it are left out of training.
-    return LabelSpace(labels=labels, counts=tuple(int(found.get(label, 0)) for label in labels), rows=rows)
+    return LabelSpace(labels=labels, counts=tuple(counts.labels[label] for label in labels), rows=rows)
 
 
 def _natural_order(label: str) -> tuple[float, str]:

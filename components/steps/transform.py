@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tfx import types
-from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.data.row_batches import RowBatch
-from components.gathered import gather
 from components.tf_examples import RECORD_OPTIONS, from_examples, read_batches, split_files
-from components.tfx_step import Step, StepExecutor, StepRun
+from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
 from tflite.host.labels import LabelSpace
@@ -32,7 +30,7 @@ from tflite.host.tokenizer import Tokenizer
 _TASK_KEYS = {"type", "text", "text_pair", "label"}
 
 
-class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
+class Executor(BeamStepExecutor):
     """Transforms the examples with Beam, each file by itself."""
 
     def run(self, step: StepRun) -> None:
@@ -47,7 +45,7 @@ class Executor(StepExecutor, base_beam_executor.BaseBeamExecutor):
             tf.io.gfile.makedirs(folder)
             files += [(path, os.path.join(folder, os.path.basename(path))) for path in split_files(examples, split)]
         transform = partial(_transform_file, task=task, tokenizer=str(step.folder("tokenizer")))
-        list(gather(self._make_beam_pipeline, files, transform, self._get_tmp_dir()))
+        list(self.gatherer.gather(files, transform, "files transformed"))
 
 
 def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str) -> int:

@@ -29,7 +29,7 @@ from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:
     from pipeline.comparison.sampled_training import SampledTraining
-    from pipeline.runs.local_runner import Outputs
+    from pipeline.runs.local.local_runner import Outputs
 
 FILE_NAME, LOG_NAME = "backends.json", "backends-log.txt"
 _LAST_STEP = "Transform"

@@ -36,7 +36,7 @@ from pipeline.terminal import streams
 from pipeline.terminal.console import View, captured_output, forwarded_messages
 
 if TYPE_CHECKING:
-    from pipeline.runs.local_runner import Outputs
+    from pipeline.runs.local.local_runner import Outputs
 
 
 def run(
@@ -185,7 +185,7 @@ class _Recorder:
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
         from pipeline import graph
-        from pipeline.runs import local_runner
+        from pipeline.runs.local import local_runner
 
         heap.keep_loaded()
         local_runner.remove_leftovers(self.paths.artifacts)

@@ -68,7 +68,7 @@ class _Running:
 
 
 class View:
-    """Shows the steps of a run as they happen, also several at once; a `pipeline.runs.local_runner.StepListener`.
+    """Shows the steps of a run as they happen, also several at once; a `pipeline.runs.local.local_runner.StepListener`.
 
     Args:
         stream: the output; it gets colour and live updates only if it is a terminal.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
-from components.beam_errors import reraise
 from components.config import DataConfig
 from components.data.formats.readers import open_table
 from components.data.rows import Record, records
 from components.data.splits import sources, split_names
 from components.data.text_keys import TextReading
-from components.tables_to_examples import WriteExamples, plan_shards
+from components.gathered import Gatherer
+from components.tables_to_examples import plan_shards, write_examples
 from components.tf_examples import from_examples, read_batches
 from models.config import TaskConfig
 from models.errors import DataError
@@ -34,16 +32,14 @@ def run(
     size: int,
     task: TaskConfig | None = None,
     reading: TextReading | None = None,
-    options: PipelineOptions | None = None,
+    workers: int = 1,
 ) -> dict[str, list[Path]]:
     """Writes the examples of tables into a folder; returns the files of each split."""
     data, task = DataConfig(path=[str(path) for path in paths]), task or TaskConfig()
     (source,) = sources(data)
     targets = {name: str(folder / name) for name in split_names(data)}
     shards = plan_shards([(source, path) for path in paths], "auto", task, size)
-    with reraise(), beam.Pipeline(options=options) as pipeline:
-        _ = pipeline | WriteExamples(shards, "auto", task, reading, targets, str(folder / "temporary"))
-    assert not any((folder / "temporary").iterdir())
+    write_examples(shards, "auto", task, reading, targets, Gatherer(str(folder / "temporary"), workers=workers))
     return {name: sorted(Path(target).iterdir()) for name, target in targets.items()}
 
 

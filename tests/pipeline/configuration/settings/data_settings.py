@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import pytest
 import tensorflow as tf
 from setting_effects import Setting, setting
@@ -16,8 +16,9 @@ from components.data.formats.readers import open_table
 from components.data.rows import Record, records
 from components.data.splits import sources
 from components.data.text_keys import TextReading
-from components.steps.tokenizer_trainer import _label_space
-from components.tables_to_examples import WriteExamples, plan_shards
+from components.gathered import Gatherer
+from components.steps.tokenizer_trainer import _Counts, _label_space
+from components.tables_to_examples import plan_shards, write_examples
 from components.tf_examples import from_example, read_batches
 from models.errors import DataError
 from models.saved.postprocessing import postprocess
@@ -137,8 +138,7 @@ def _(a: Setting, b: Setting) -> None:
         target = here.folder / f"rows-{expected}"
         targets = {name: str(target / name) for name in ("train", "eval", "test")}
         shards = plan_shards([(source, here.folder / "table.csv")], data.format, task)
-        with beam.Pipeline() as pipeline:
-            _ = pipeline | WriteExamples(shards, data.format, task, reading, targets, str(here.folder / "temporary"))
+        write_examples(shards, data.format, task, reading, targets, Gatherer(str(here.folder / "temporary")))
         rows = [row for batch in read_batches([str(path) for path in target.glob("*/*")]) for row in batch]
         assert len([from_example(row, task) for row in rows]) == expected
 
@@ -187,7 +187,7 @@ def _(a: Setting, b: Setting) -> None:
     steps="DataGate TokenizerTrainer Baselines Trainer Evaluator ServingGate EdgeExporter EdgeGate",
 )
 def _(a: Setting, b: Setting) -> None:
-    counts = {"labels": {"a": 3, "b": 1}, "sums": {"rows": 4}}
+    counts = _Counts(labels=Counter({"a": 3, "b": 1}), sums=Counter({"rows": 4}))
     assert _label_space(a.vocabulary[0], counts).labels == ("a", "b")
     space = _label_space(b.vocabulary[0], counts)
     assert (space.labels, space.counts) == (("b", "a", "c"), (1, 3, 0))

@@ -32,19 +32,6 @@ _LOGGERS = ("transom", "transom.progress")
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
 
 
-def can_fork() -> bool:
-    """Whether a step can run in a forked process: on Linux, while TensorFlow has not computed anything in this one.
-
-    Its threads, which a forked process lacks, exist from the first operation on. macOS's own libraries refuse to work
-    in a forked process.
-    """
-    if sys.platform != "linux":
-        return False
-    module = sys.modules.get("tensorflow.python.eager.context")
-    context = module.context_safe() if module is not None else None
-    return context is None or not context._initialized
-
-
 @dataclass
 class StepProcess:
     """A step that runs in a process of its own, and what it has sent so far.

@@ -27,12 +27,12 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.evaluation.live.evaluation_reuse import REUSED
 from models.errors import ConfigError, Interrupted
-from models.runtime import usable_cores
+from models.runtime import can_fork, usable_cores
 from pipeline.runs.artifact_files import record_files
 from pipeline.runs.interruption import is_interruption
-from pipeline.runs.step_launcher import Outputs as Outputs
-from pipeline.runs.step_launcher import StepLauncher
-from pipeline.runs.step_processes import StepProcess, can_fork
+from pipeline.runs.local.step_launcher import Outputs as Outputs
+from pipeline.runs.local.step_launcher import StepLauncher
+from pipeline.runs.local.step_processes import StepProcess
 from pipeline.steps import BEGINS_EARLY, MEASURES_TIME
 from serving.server.run.process_memory import available
 

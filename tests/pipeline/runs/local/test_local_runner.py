@@ -9,7 +9,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
 from components.steps.live_model import LiveModel
-from pipeline.runs import local_runner
+from pipeline.runs.local import local_runner
 
 # TFX uses a deprecated API of protobuf.
 pytestmark = pytest.mark.filterwarnings("ignore:label:DeprecationWarning")

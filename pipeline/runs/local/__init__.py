@@ -1,0 +1,1 @@
+"""The steps of a run on this machine: their order, their processes, and what TFX records of them."""
