@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from tfx import types
 
-from components.tf_examples import from_example, read_split
+from components.tf_examples import from_example, from_examples, read_batches, split_files
 from models.config import TaskConfig
 from models.saved.restore import RestoredModel
 from serving.check.replay import ReplayRow, RowPrediction
+
+_BATCH = 32
 
 
 def choose_replay_rows(examples: types.Artifact, split: str, task: TaskConfig, count: int) -> list[ReplayRow]:
@@ -20,14 +22,14 @@ def choose_replay_rows(examples: types.Artifact, split: str, task: TaskConfig, c
     """
     ends: dict[str, tuple[int, bytes]] = {}
     first: list[bytes] = []
-    for serialized in read_split(examples, split):
-        if len(first) < count:
-            first.append(serialized)
-        length = len(from_example(serialized, task).text)
-        if not ends or length > ends["longest"][0]:
-            ends["longest"] = (length, serialized)
-        if "shortest" not in ends or length < ends["shortest"][0]:
-            ends["shortest"] = (length, serialized)
+    for batch in read_batches(split_files(examples, split)):
+        first += batch[: count - len(first)]
+        for serialized, text in zip(batch, from_examples(batch, task).texts, strict=True):
+            length = len(text)
+            if not ends or length > ends["longest"][0]:
+                ends["longest"] = (length, serialized)
+            if "shortest" not in ends or length < ends["shortest"][0]:
+                ends["shortest"] = (length, serialized)
     chosen = list(dict.fromkeys([*(serialized for _, serialized in ends.values()), *first]))[:count]
     return [_replay_row(serialized, task) for serialized in (*chosen[len(ends) :], *chosen[: len(ends)])]
 
@@ -41,24 +43,28 @@ def _replay_row(serialized: bytes, task: TaskConfig) -> ReplayRow:
 
 
 def keras_predictions(model: RestoredModel, rows: Sequence[ReplayRow], tolerance: float) -> list[RowPrediction]:
-    """The Keras model's prediction for each row, computed row by row, as a server receives them.
+    """The Keras model's prediction for each row.
 
     Args:
         tolerance: decides which labels are `sure`.
     """
-    return [_predict(model, row, tolerance) for row in rows]
+    predictions: list[RowPrediction] = []
+    for begin in range(0, len(rows), _BATCH):
+        some = rows[begin : begin + _BATCH]
+        pairs = [row.text_pair.encode() for row in some if row.text_pair is not None]
+        outputs = model.predict([row.text.encode() for row in some], pairs or None)
+        predictions += [_prediction(outputs, place, model, tolerance) for place in range(len(some))]
+    return predictions
 
 
-def _predict(model: RestoredModel, row: ReplayRow, tolerance: float) -> RowPrediction:
-    pairs = None if row.text_pair is None else [row.text_pair.encode()]
-    outputs = model.predict([row.text.encode()], pairs)
-    score = float(outputs["score"][0])
+def _prediction(outputs: Mapping[str, np.ndarray], place: int, model: RestoredModel, tolerance: float) -> RowPrediction:
+    score = float(outputs["score"][place])
     if "label" not in outputs:
         return RowPrediction(score)
-    probabilities = outputs["probabilities"][0].astype(float)
+    probabilities = outputs["probabilities"][place].astype(float)
     return RowPrediction(
         score,
-        outputs["label"][0].decode("utf-8"),
+        outputs["label"][place].decode("utf-8"),
         dict(zip(model.labels.labels, probabilities.tolist(), strict=True)),
         _margin(probabilities, model.task) > 2 * tolerance,
     )

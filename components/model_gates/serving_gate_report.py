@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.restore import restore
 from models.saved.warmup_requests import WARMUP_FILE
 from serving.check.local_server import local_server
-from serving.check.replay import Replay, replay
+from serving.check.replay import Replay, RowPrediction, replay
 from serving.errors import ServingError
 from serving.publish.operations import TARGET, missing
 
@@ -36,15 +37,22 @@ def serving_gate_report(
         return _refused(f"TF Serving {TARGET} does not have the operations {', '.join(unknown[:8])}")
     if not (folder / EXTRA_FOLDER / WARMUP_FILE).is_file():
         return _refused(f"the model has no warm-up requests ({EXTRA_FOLDER}/{WARMUP_FILE})")
-    restored = restore(folder)
-    tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
     rows = choose_replay_rows(examples, _SPLIT, task, config.rows)
     if not rows:
         return _refused(f"the {_SPLIT} split has no row to send to the server")
-    expected = keras_predictions(restored, rows, tolerance)
+
+    def expect() -> tuple[float, list[RowPrediction]]:
+        restored = restore(folder)
+        tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
+        return tolerance, keras_predictions(restored, rows, tolerance)
+
     try:
-        with local_server(folder) as server:
-            return judge_replay(replay(server, rows, expected, tolerance), config, len(rows))
+        # Keras computes while the server starts, which takes longer, and before it is measured.
+        with ThreadPoolExecutor(1) as pool:
+            expected = pool.submit(expect)
+            with local_server(folder) as server:
+                tolerance, predictions = expected.result()
+                return judge_replay(replay(server, rows, predictions, tolerance), config, len(rows))
     except ServingError as error:
         return _refused(f"the server could not serve the model: {error}", again=True)
 

@@ -65,7 +65,7 @@ class Executor(tfx_evaluator.Executor):
         is_live = live is not None and key["model"] is not None and model_digest(Path(live.uri)) == key["model"]
         summary = None
         if is_live:
-            note = f"this model is live already, as version {live.version}: its evaluation is reused"
+            note = evaluation_reuse.reuse_note(live.version)
             summary = evaluation_reuse.reuse(key, Path(evaluation.uri), note)
         if summary is not None:
             evaluation.set_int_custom_property(evaluation_reuse.REUSED, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import resource
 import sys
@@ -11,22 +10,23 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.beam_errors import decode_error
 from models import compile_cache, heap
-from models.errors import GateError, NotBlessedError, TransomError
+from models.errors import GateError, TransomError
 from models.runtime import prepare
 from pipeline import preflight
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
-from pipeline.runs import metadata_check
+from pipeline.runs import metadata_check, unchanged
 from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.label_error_places import add_places
 from pipeline.runs.run_lock import hold_lock
+from pipeline.runs.run_outcome import not_blessed_error, read_reports, set_status
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
@@ -77,7 +77,10 @@ def run(
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
                         recorder = _Recorder(record, paths, view, interruption, {} if outputs is None else outputs)
-                        outcome = recorder.run(config, from_step, to_step)
+                        if from_step is None and to_step is None and outputs is None:
+                            outcome = recorder.run_unless_unchanged(config)
+                        else:
+                            outcome = recorder.run(config, from_step, to_step)
         except KeyboardInterrupt:
             if as_json:
                 _print(record, paths, as_json=True)
@@ -146,6 +149,32 @@ class _Recorder:
         self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
         self._begin = time.monotonic()
         self._outputs = outputs
+        self._gone: list[str] = []
+
+    def run_unless_unchanged(self, config: ProjectConfig) -> TransomError | None:
+        """Runs the whole graph, if a step has anything to do, and keeps its record; returns the error that ended it."""
+        inputs = unchanged.digest_inputs(config, self.paths)
+        former = unchanged.recall(inputs, self.paths) if inputs is not None else None
+        if former is not None and self._all_is_there():
+            unchanged.repeat(former, self.record)
+            self.view.say(f"{config.name}: run {self.record.name}, nothing has changed since run {former.name}")
+            for step in self.record.steps:
+                self.view.ended(step.name, step.status, 0.0)
+            self._save()
+            unchanged.remember(inputs, self.record, self.paths)
+            return not_blessed_error(self.record) if self.record.status == "not blessed" else None
+        outcome = self.run(config, None, None)
+        unchanged.remember(inputs, self.record, self.paths)
+        return outcome
+
+    def _all_is_there(self) -> bool:
+        """Whether the metadata store and all artifacts are as the last run left them."""
+        try:
+            self._gone = metadata_check.check(self.paths)
+        except TransomError:  # `run` finds and reports it
+            return False
+        metadata_check.seal(self.paths)
+        return not self._gone
 
     def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
         """Runs the graph and keeps its record; returns the error that ended it, if any."""
@@ -154,9 +183,9 @@ class _Recorder:
         try:
             with forwarded_messages(self._note):
                 self._run(config, from_step, to_step)
-            self._read_outputs()
+            read_reports(self.record, self._outputs)
             add_places(self.record.evaluation.get("label_errors", {}), config, self.paths.base)
-            outcome = self._status_error()
+            outcome = set_status(self.record, self._outputs)
         except KeyboardInterrupt as stopped:
             interrupted = explain_interruption(stopped, self.record.steps)
             self.record.stop("interrupted", interrupted.render())
@@ -171,13 +200,13 @@ class _Recorder:
             )
             outcome = known or self._unexpected(error)
             self.record.stop("failed", outcome.render())
-            self._read_outputs()  # keeps the measurements if only the push failed
+            read_reports(self.record, self._outputs)  # keeps the measurements if only the push failed
         finally:
             self._save()
         return outcome
 
     def _run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> None:
-        gone = metadata_check.check(self.paths)
+        gone = sorted({*self._gone, *metadata_check.check(self.paths)})
         self.view.say(f"{config.name}: run {self.record.name}, loading TensorFlow and TFX")
         if gone:
             why = "removed, or the project was moved"
@@ -200,49 +229,6 @@ class _Recorder:
             )
         finally:
             metadata_check.seal(self.paths)
-
-    def _read_outputs(self) -> None:
-        """Fills the record from the steps' outputs."""
-        outputs, record = self._outputs, self.record
-        record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or []
-        record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}
-        record.evaluation = _read_report(outputs, "Evaluator", "evaluation", "summary.json") or {}
-        record.verdict = record.evaluation.get("verdict", "")
-        record.serving = _read_report(outputs, "ServingGate", "blessing", "serving.json") or {}
-        record.edge = _read_report(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
-        if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
-            record.verdict = record.serving["verdict"]
-
-    def _status_error(self) -> TransomError | None:
-        """Sets the status of a run whose steps all ended; returns an error if the model was not blessed.
-
-        A run that ends before the Pusher (`--to Evaluator`) tells by its exit code, too, what it has found.
-        """
-        record = self.record
-        pushed = self._outputs.get("Pusher", {}).get("pushed_model")
-        if pushed is None and record.evaluation.get("blessed", True) and record.serving.get("blessed", True):
-            record.status = "finished"
-            return None
-        properties = {} if pushed is None else pushed.custom_properties
-        if pushed is not None and properties["pushed"].int_value:
-            # A cached step pushed nothing in this run, even if it did in the run it was cached from.
-            ran = any(step.name == "Pusher" and step.status == "done" for step in record.steps)
-            record.status = "pushed" if ran and properties["new"].int_value else "unchanged"
-            record.pushed = properties["pushed_destination"].string_value
-            record.bundle = properties["pushed_bundle"].string_value if "pushed_bundle" in properties else ""
-            return None
-        record.status = "not blessed"
-        record.step = "ServingGate" if record.evaluation.get("blessed", True) else "Evaluator"
-        fix = "see the slices above; improve the data or the settings, or lower evaluation.thresholds"
-        if any(not baseline["passed"] for baseline in record.evaluation.get("baselines", {}).values()):
-            fix = (
-                "see the baselines above: train longer, use a preset, get more or better labels, or accept it as it is"
-            )
-        if (record.evaluation.get("comparison") or {}).get("why_not"):
-            fix = "compare the two by hand; then let this run replace the live model, as described above"
-        if record.step == "ServingGate":
-            fix = "the evaluation blessed the model, but the serving gate did not: see `serving` in run.json"
-        return NotBlessedError(record.verdict or "the model was not blessed", fix=fix)
 
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
@@ -281,10 +267,3 @@ class _Recorder:
         kilobytes = max(usage.ru_maxrss for usage in usages)
         self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
         self.record.save(self.paths)
-
-
-def _read_report(outputs: Outputs, step: str, output: str, file: str) -> Any:
-    """The JSON file that a step wrote into one of its outputs; None if it did not run."""
-    artifact = outputs.get(step, {}).get(output)
-    path = Path(artifact.uri) / file if artifact is not None else None
-    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None

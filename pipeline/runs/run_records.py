@@ -111,6 +111,11 @@ def _read(file: Path) -> RunRecord:
         return RunRecord(name=file.parent.name, status="unreadable", started="", config={}, error=why)
 
 
+def read_record(paths: Paths, name: str) -> RunRecord:
+    """The record of one run; its status is unreadable if there is none."""
+    return _read(paths.runs / name / FILE_NAME)
+
+
 def all_runs(paths: Paths) -> list[RunRecord]:
     """The project's runs, oldest first. A run that is still "running" while the lock is free was killed."""
     busy = is_held(paths.lock)

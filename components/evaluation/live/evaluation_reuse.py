@@ -21,6 +21,11 @@ REUSED = "reused"
 """Property of an evaluation that is a copy of an earlier one: 1."""
 
 
+def reuse_note(version: int | str) -> str:
+    """The first note of an evaluation that is reused, because the model is live as this version."""
+    return f"this model is live already, as version {version}: its evaluation is reused"
+
+
 def save_key(key: Mapping[str, Any], folder: Path) -> None:
     """Writes the key of the evaluation in a folder."""
     (folder / KEY_FILE).write_text(to_json(key, sort_keys=True, ascii=True) + "\n", encoding="utf-8")

@@ -114,7 +114,7 @@ class StepProcess:
     def interrupt(self) -> None:
         """Passes on a request to stop; the process ends cleanly, and a training keeps a checkpoint."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGINT)
+            os.kill(self.pid, signal.SIGTERM)  # a shell's background job ignores SIGINT
 
 
 class StepCrashError(Exception):

@@ -19,6 +19,7 @@ from pipeline.paths import Paths
 from pipeline.runs import pipeline_run
 from pipeline.runs.interruption import Interruption, interruptible
 from pipeline.runs.pipeline_run import _print, _recorded, _Recorder, run
+from pipeline.runs.run_outcome import set_status
 from pipeline.runs.run_records import RunRecord, StepRecord, all_runs
 from pipeline.terminal.console import View
 
@@ -218,7 +219,7 @@ def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fate: str
     pushed.set_string_custom_property("pushed_destination", "serving/7")
     graph.record.steps.append(StepRecord("Pusher", fate))
     graph._outputs["Pusher"] = {"pushed_model": pushed.mlmd_artifact}
-    assert graph._status_error() is None
+    assert set_status(graph.record, graph._outputs) is None
     assert (graph.record.status, graph.record.pushed) == (status, "serving/7")
 
 
@@ -227,11 +228,11 @@ def test_a_model_that_a_baseline_stopped_is_told_what_may_help(graph: _Graph) ->
     graph._outputs["Pusher"]["pushed_model"].custom_properties["pushed"].int_value = 0
     graph.record.verdict = "not blessed: accuracy 0.5"
     graph.record.evaluation = {"blessed": False, "baselines": {"majority": {"passed": False}}}
-    error = graph._status_error()
+    error = set_status(graph.record, graph._outputs)
     assert isinstance(error, NotBlessedError)
     assert "see the baselines above" in error.render()
     graph.record.evaluation["baselines"]["majority"]["passed"] = True
-    assert "baselines" not in str(graph._status_error())
+    assert "baselines" not in str(set_status(graph.record, graph._outputs))
 
 
 @pytest.mark.parametrize("gate", ["evaluation", "serving"])
@@ -239,7 +240,7 @@ def test_a_model_that_a_baseline_stopped_is_told_what_may_help(graph: _Graph) ->
 def test_a_run_that_ends_before_the_push_tells_what_its_gates_found(graph: _Graph, gate: str, blessed: bool) -> None:
     graph.record.verdict = "not blessed: accuracy 0.5"
     setattr(graph.record, gate, {"blessed": blessed})
-    error = graph._status_error()
+    error = set_status(graph.record, graph._outputs)
     assert (error is None) == blessed
     assert graph.record.status == ("finished" if blessed else "not blessed")
     if error is not None:

@@ -1,0 +1,66 @@
+"""What a run found: the reports of its steps, and its status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import NotBlessedError, TransomError
+from pipeline.runs.run_records import RunRecord
+
+if TYPE_CHECKING:
+    from pipeline.runs.local.local_runner import Outputs
+
+
+def read_reports(record: RunRecord, outputs: Outputs) -> None:
+    """Fills the record from the steps' outputs."""
+    record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or []
+    record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}
+    record.evaluation = _read_report(outputs, "Evaluator", "evaluation", "summary.json") or {}
+    record.verdict = record.evaluation.get("verdict", "")
+    record.serving = _read_report(outputs, "ServingGate", "blessing", "serving.json") or {}
+    record.edge = _read_report(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
+    if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
+        record.verdict = record.serving["verdict"]
+
+
+def _read_report(outputs: Outputs, step: str, output: str, file: str) -> Any:
+    """The JSON file that a step wrote into one of its outputs; None if it did not run."""
+    artifact = outputs.get(step, {}).get(output)
+    path = Path(artifact.uri) / file if artifact is not None else None
+    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
+
+
+def set_status(record: RunRecord, outputs: Outputs) -> TransomError | None:
+    """Sets the status of a run whose steps all ended; returns an error if the model was not blessed.
+
+    A run that ends before the Pusher (`--to Evaluator`) tells by its exit code, too, what it has found.
+    """
+    pushed = outputs.get("Pusher", {}).get("pushed_model")
+    if pushed is None and record.evaluation.get("blessed", True) and record.serving.get("blessed", True):
+        record.status = "finished"
+        return None
+    properties = {} if pushed is None else pushed.custom_properties
+    if pushed is not None and properties["pushed"].int_value:
+        # A cached step pushed nothing in this run, even if it did in the run it was cached from.
+        ran = any(step.name == "Pusher" and step.status == "done" for step in record.steps)
+        record.status = "pushed" if ran and properties["new"].int_value else "unchanged"
+        record.pushed = properties["pushed_destination"].string_value
+        record.bundle = properties["pushed_bundle"].string_value if "pushed_bundle" in properties else ""
+        return None
+    record.status = "not blessed"
+    record.step = "ServingGate" if record.evaluation.get("blessed", True) else "Evaluator"
+    return not_blessed_error(record)
+
+
+def not_blessed_error(record: RunRecord) -> NotBlessedError:
+    """Why the model of a run was not blessed, and what to do."""
+    fix = "see the slices above; improve the data or the settings, or lower evaluation.thresholds"
+    if any(not baseline["passed"] for baseline in record.evaluation.get("baselines", {}).values()):
+        fix = "see the baselines above: train longer, use a preset, get more or better labels, or accept it as it is"
+    if (record.evaluation.get("comparison") or {}).get("why_not"):
+        fix = "compare the two by hand; then let this run replace the live model, as described above"
+    if record.step == "ServingGate":
+        fix = "the evaluation blessed the model, but the serving gate did not: see `serving` in run.json"
+    return NotBlessedError(record.verdict or "the model was not blessed", fix=fix)

@@ -1,0 +1,157 @@
+"""Recognizes a run in which no step would do anything, in a second and without TensorFlow, TFX and Keras.
+
+TFX's cache decides step by step, but only TFX can ask it, and loading it takes longer than all the rest of such a run.
+So the end of a run records a digest of everything that any step depends on. It covers more than the cache's keys do:
+the code of the whole project and the version of every installed package, not only those that a step uses. A run with
+the same digest, while all artifacts are in place, has the result of that run; any other run asks TFX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.data.formats.files import contents_digest, find_files
+from components.data.splits import sources
+from components.evaluation.live.evaluation_reuse import reuse_note
+from components.live_version import live_version, version_digest
+from models.config import PresetConfig
+from models.errors import TransomError
+from models.presets.preset_files import resolve_preset
+from models.presets.preset_names import packaged_folder
+from models.training.elsewhere.installed_packages import environment_key
+from pipeline.config import ProjectConfig
+from pipeline.paths import Paths
+from pipeline.runs.run_records import RunRecord, StepRecord, read_record
+from pipeline.whole_files import write_whole
+from tflite.host.json_text import to_json
+
+FILE_NAME = "unchanged.json"
+_PACKAGES = ("pipeline", "components", "models", "serving", "tflite")
+
+
+def digest_inputs(config: ProjectConfig, paths: Paths) -> str | None:
+    """A digest of everything that the steps of a run depend on, but for what is live; None if it cannot be known.
+
+    It cannot if the preset is a hub's, whose files may change with any run, or if an input cannot be read: then a step
+    will tell.
+    """
+    try:
+        preset = _preset_folder(config, paths)
+        if preset is None:
+            return None
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (*_settings(config, paths), *_code(), *_data(config, paths), *_files(preset)):
+            digest.update(f"{len(part)} {part}\n".encode("utf-8", "surrogateescape"))
+    except (OSError, TransomError):
+        return None
+    return digest.hexdigest()
+
+
+def recall(inputs: str, paths: Paths) -> RunRecord | None:
+    """The record of the run whose result a run with these inputs has; None if its steps must be asked."""
+    try:
+        stored = json.loads((paths.output / FILE_NAME).read_text(encoding="utf-8"))
+        if stored["inputs"] != inputs or stored["live"] != _live(paths):
+            return None
+        former = read_record(paths, stored["run"])
+    except (OSError, ValueError, LookupError, TypeError, TransomError):
+        return None
+    return former if _is_complete(former) else None
+
+
+def repeat(former: RunRecord, record: RunRecord) -> None:
+    """Completes the record of a run with the result of a former one."""
+    kept = ("name", "started", "ended", "seconds", "config", "notes", "peak_memory_bytes", "steps")
+    for name, value in vars(former).items():
+        if name not in kept:
+            setattr(record, name, value)
+    if former.pushed:
+        note = reuse_note(Path(former.pushed).name)
+        others = [one for one in former.evaluation.get("notes", []) if one != note]
+        record.evaluation = {**former.evaluation, "notes": [note, *others]}
+    record.steps = [StepRecord(step.name, "cached") for step in former.steps]
+    record.status = "unchanged" if former.status == "pushed" else former.status
+
+
+def remember(inputs: str | None, record: RunRecord, paths: Paths) -> None:
+    """Records the inputs of a run that has ended, if a run with the same would repeat its result."""
+    file = paths.output / FILE_NAME
+    if inputs is None or not _is_complete(record):
+        file.unlink(missing_ok=True)
+        return
+    try:
+        content = {"inputs": inputs, "live": _live(paths), "run": record.name}
+        write_whole(file, to_json(content, indent=1) + "\n")
+    except (OSError, TransomError):
+        file.unlink(missing_ok=True)
+
+
+def _is_complete(record: RunRecord) -> bool:
+    """Whether all steps of a run ended, and the next would find the same.
+
+    Against a model that this run has replaced, the next run measures no drift. And a gate that refused for a reason
+    that may pass decides again.
+    """
+    if any(step.status not in ("done", "cached") for step in record.steps):
+        return False
+    if record.status == "not blessed":
+        return record.step == "Evaluator"
+    return record.status in ("pushed", "unchanged") and all(one.get("rule") != "drift" for one in record.findings)
+
+
+def _settings(config: ProjectConfig, paths: Paths) -> Iterator[str]:
+    yield to_json(config.model_dump(mode="json"), sort_keys=True, ascii=True)
+    yield from map(str, (paths.base, paths.root, paths.output, paths.push, paths.edge))
+    if config.data.schema_path is not None:
+        yield contents_digest([paths.base / config.data.schema_path])
+    if config.train.backend != "tensorflow":
+        yield environment_key(config.train.backend)
+
+
+def _code() -> Iterator[str]:
+    """The project's own files, and the installed packages with their versions."""
+    yield sys.version
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        for root in (spec.submodule_search_locations or ()) if spec is not None else ():
+            yield from _files(Path(root))
+    for folder in sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}):
+        yield from sorted(name for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info")))
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Path and digest of each file in a folder, but for compiled ones."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        for name in sorted(names):
+            path = Path(place, name)
+            yield f"{path} {contents_digest([path])}"
+
+
+def _data(config: ProjectConfig, paths: Paths) -> Iterator[str]:
+    for source in sources(config.data):
+        found = find_files(source.patterns, paths.base, f"data.{source.key}")
+        yield f"{source.key} {' '.join(map(str, found))} {contents_digest(found)}"
+
+
+def _preset_folder(config: ProjectConfig, paths: Paths) -> Path | None:
+    """The folder of the preset's files, an empty one's path if the model has no preset; None for a hub's."""
+    if not isinstance(config.model, PresetConfig):
+        return Path(os.devnull)
+    preset = resolve_preset(config.model.preset, paths.base)
+    folder = packaged_folder(preset) or Path(preset).expanduser()
+    return folder if folder.is_dir() else None
+
+
+def _live(paths: Paths) -> list[str]:
+    """What is live: the version and its files, and the version of the edge bundle."""
+    version = live_version(str(paths.push))
+    contents = version_digest(paths.push / str(version)) if version else ""
+    return [str(version), contents, str(live_version(str(paths.edge)))]
