@@ -104,7 +104,7 @@ def test_a_process_that_dies_is_an_error_with_the_signal(number: signal.Signals,
 
 def test_a_request_to_stop_reaches_the_process() -> None:
     def function() -> bytes:
-        LOG.info("running")
+        LOG.warning("running")
         try:
             time.sleep(60)
         except KeyboardInterrupt:
