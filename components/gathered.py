@@ -31,6 +31,7 @@ from models.runtime import can_fork, usable_cores
 PROGRESS_LOG = logging.getLogger("transom.progress")
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
 _POLL_S = 0.5
+_workers: int | None = None
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -43,7 +44,7 @@ class Gatherer:
     Attributes:
         temporary: a folder that all workers can write to; results pass through it, not through Beam.
         make_pipeline: makes a pipeline for a runner with workers of its own; None: Beam's in-memory runner, here.
-        workers: the number of processes; None: all cores.
+        workers: the number of processes; None: that of `use_workers`.
     """
 
     temporary: str
@@ -64,7 +65,7 @@ class Gatherer:
         tf.io.gfile.makedirs(folder)
         numbered = list(enumerate(items))
         compute = _Compute(function, folder, len(items), what)
-        workers = min(self.workers or usable_cores(), len(items))
+        workers = self.process_count(len(items))
         if self.make_pipeline is not None:
             _run(numbered, compute, self.make_pipeline)
         elif workers > 1 and can_fork():
@@ -74,6 +75,19 @@ class Gatherer:
         for number in range(len(items)):
             with tf.io.gfile.GFile(_name(folder, number), "rb") as stream:
                 yield pickle.loads(stream.read())
+
+    def process_count(self, items: int) -> int:
+        """The number of processes for so many items, without a runner."""
+        return min(self.workers or _workers or usable_cores(), items)
+
+
+def use_workers(count: int | None) -> None:
+    """Sets the number of processes of a step in this process and its forks; None: one per core.
+
+    It is no parameter of a step, because it does not change a result.
+    """
+    global _workers
+    _workers = count
 
 
 def _name(folder: str, number: int) -> str:
@@ -141,7 +155,7 @@ def _run_forked(shares: Sequence[Sequence[tuple[int, Any]]], compute: _Compute) 
                 "a worker process was killed",
                 got="SIGKILL or a crash; Linux kills a process when memory runs out",
                 expected="a worker that ends by itself",
-                fix="see `dmesg`; free memory, or set beam.workers to 1, and run again",
+                fix="see `dmesg`; free memory, or set beam.workers: 1, and run again",
             ) from error
         except BaseException:
             for process in list(pool._processes.values()):

@@ -110,16 +110,22 @@ class StepExecutor(base_executor.BaseExecutor):
         raise NotImplementedError
 
 
-class BeamStepExecutor(StepExecutor, base_beam_executor.BaseBeamExecutor):
-    """An executor that computes with Beam."""
+class BeamExecutor(base_beam_executor.BaseBeamExecutor):
+    """TFX's, but Beam's arguments stay as they are: TFX would build a package of its own source for the workers."""
+
+    def __init__(self, context: base_beam_executor.BaseBeamExecutor.Context | None = None) -> None:
+        given = [] if context is None else list(context.beam_pipeline_args or [])
+        if context is not None:
+            context.beam_pipeline_args = []
+        super().__init__(context)
+        self._beam_pipeline_args = given
 
     @property
     def gatherer(self) -> Gatherer:
         """Computes on the configured runner."""
-        return gatherer_of(self)
+        given = self._beam_pipeline_args or self._make_beam_pipeline_fn is not None
+        return Gatherer(self._get_tmp_dir(), self._make_beam_pipeline if given else None)
 
 
-def gatherer_of(executor: base_beam_executor.BaseBeamExecutor) -> Gatherer:
-    """Computes on the runner of a Beam executor, TFX's too."""
-    given = executor._beam_pipeline_args or executor._make_beam_pipeline_fn is not None
-    return Gatherer(executor._get_tmp_dir(), executor._make_beam_pipeline if given else None)
+class BeamStepExecutor(StepExecutor, BeamExecutor):
+    """An executor that computes with Beam, and gets its artifacts and parameters as a `StepRun`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from components.beam_config import BeamConfig
 from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
 from models.config import ModelsConfig
 from models.settings import FilePath
@@ -25,4 +26,5 @@ class ProjectConfig(ModelsConfig):
     serving: ServingConfig = ServingConfig()
     edge: EdgeConfig = EdgeConfig()
     push: PushConfig = PushConfig()
+    beam: BeamConfig = BeamConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()

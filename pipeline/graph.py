@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types import BaseChannel
@@ -103,29 +104,32 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         keep=config.push.keep,
         version=version,
     )
+    components = [
+        ingest,
+        statistics,
+        schema,
+        validator,
+        live,
+        gate,
+        *baselines,
+        tokenizer,
+        transform,
+        trainer,
+        evaluator,
+        served,
+        *edge,
+        pusher,
+    ]
+    for component in components:
+        if isinstance(component.executor_spec, BeamExecutorSpec):
+            # Not `add_beam_pipeline_args`, which would extend the list that all components of the class share.
+            component.executor_spec.beam_pipeline_args = config.beam.arguments(component.id)
     return Pipeline(
         pipeline_name=config.name if paths.container_base is None else project_names.kubeflow_name(config.name),
         pipeline_root=str(paths.root),
-        components=[
-            ingest,
-            statistics,
-            schema,
-            validator,
-            live,
-            gate,
-            *baselines,
-            tokenizer,
-            transform,
-            trainer,
-            evaluator,
-            served,
-            *edge,
-            pusher,
-        ],
+        components=components,
         enable_cache=True,
         metadata_connection_config=metadata.sqlite_metadata_connection_config(str(paths.metadata)),
-        # No Beam arguments: with any, TFX packages its own source in every Beam step. Beam's defaults (in memory, one
-        # worker) suit a laptop; its other local mode starts processes that import everything.
     )
 
 

@@ -23,6 +23,7 @@ from models.errors import ConfigError, DataError
 from models.training.elsewhere.installed_packages import check_backend
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
+from pipeline.preflight_beam import check_beam
 from pipeline.preflight_folders import check_folders
 
 # Files up to this size are read completely, larger ones only up to this many rows.
@@ -45,6 +46,7 @@ def check(config: ProjectConfig, paths: Paths, *, trains: bool = True) -> None:
     check_metrics(config.task.type, config.evaluation, config.task.labels)
     base = paths.base
     check_folders(config, paths)
+    check_beam(config, runs_here=True)
     _check_operations(config)
     _check_preset(config, base)
     if trains and config.train.backend != "tensorflow":

@@ -25,6 +25,9 @@ DESCRIPTIONS = {
 
 STEPS = tuple(DESCRIPTIONS)
 
+BEAM_STEPS = ("ExampleGen", "StatisticsGen", "DataGate", "TokenizerTrainer", "Transform", "Evaluator")
+"""Steps that compute with Beam."""
+
 BEGINS_EARLY = frozenset({"TokenizerTrainer", "ServingGate", "EdgeExporter"})
 """Steps that the local runner does not let wait for those that they only come after: whatever a gate finds, they take
 seconds, and what they make is not used until it has passed."""

@@ -35,7 +35,7 @@ from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics
 from components.tf_examples import read_split, split_files
-from components.tfx_step import Step, StepRun
+from components.tfx_step import BeamExecutor, Step, StepRun
 from models.config import CONFIG_FILE, TaskConfig
 from models.errors import DataError, ModelError
 from models.saved.model_identity import model_digest
@@ -46,7 +46,7 @@ USER_LOG = logging.getLogger("transom")
 _NO_TEST_SPLIT = "there is no test split: measured on the eval rows, which also chose the best epoch"
 
 
-class Executor(tfx_evaluator.Executor):
+class Executor(BeamExecutor, tfx_evaluator.Executor):
     """Configures TFMA, lets TFX's executor run it, then judges."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2
 from tfx.components import FileBasedExampleGen
 from tfx.components.example_gen import driver, input_processor, utils
 from tfx.components.util import examples_utils
-from tfx.dsl.components.base import base_beam_executor, executor_spec
+from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
@@ -29,7 +29,7 @@ from components.data.splits import Source, sources, split_names
 from components.data.text_keys import READING_KEYS, load_text_reading
 from components.fingerprint import fingerprint
 from components.tables_to_examples import plan_shards, write_examples
-from components.tfx_step import gatherer_of
+from components.tfx_step import BeamExecutor
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
 from tflite.host.json_text import to_json
@@ -165,7 +165,7 @@ class TableExampleGen(FileBasedExampleGen):
         self.with_id("ExampleGen")
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):
+class Executor(BeamExecutor):
     """Reads the files that the driver resolved and writes the splits."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
@@ -185,7 +185,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.split_names = artifact_utils.encode_split_names(list(names))
         shards = plan_shards(_files(data, exec_properties), data.format, task)
         targets = {name: artifact_utils.get_split_uri([examples], name) for name in names}
-        write_examples(shards, data.format, task, reading, targets, gatherer_of(self))
+        write_examples(shards, data.format, task, reading, targets, self.gatherer)
         _check_unchanged(exec_properties)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")

@@ -65,6 +65,8 @@ def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "EdgeConfig": "edge",
         "BudgetConfig": "edge.budget",
         "PushConfig": "push",
+        "BeamConfig": "beam",
+        "BeamStepConfig": "beam.steps.STEP",
         "KubeflowConfig": "kubeflow",
         "MountConfig": "kubeflow.mounts[]",
         "SecretConfig": "kubeflow.secrets[]",

@@ -22,6 +22,7 @@ from pipeline.kubeflow.image import write_dockerfile
 from pipeline.kubeflow.local_backend import Artifacts, LocalBackend
 from pipeline.kubeflow.target_checks import check, check_size
 from pipeline.paths import Paths
+from pipeline.preflight_beam import check_beam
 from pipeline.runs.temporary_folders import keep, scratch_folder
 from pipeline.steps import STEPS
 from pipeline.terminal.console import silence
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compile(config: ProjectConfig, paths: Paths, image: str, target: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    check_beam(config, runs_here=False)
     prepare(config.train.onednn)
     sys.argv = sys.argv[:1]  # TFX passes it to absl's flags, which do not know Transom's arguments
     from pipeline import graph

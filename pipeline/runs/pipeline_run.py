@@ -213,9 +213,11 @@ class _Recorder:
             self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
         # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
         sys.argv = sys.argv[:1]
+        from components.gathered import use_workers
         from pipeline import graph
         from pipeline.runs.local import local_runner
 
+        use_workers(None if config.beam.workers == "auto" else config.beam.workers)
         heap.keep_loaded()
         local_runner.remove_leftovers(self.paths.artifacts)
         pipeline = graph.build(config, self.paths)
