@@ -1,8 +1,8 @@
 """StatisticsGen and ExampleValidator: TFDV's, with the libraries' versions as part of the cache key.
 
 TFX's own StatisticsGen passes every row through Beam by itself, and counts every distinct text; its memory grows with
-the rows. This one reads batches, and has TFDV count in sketches of a fixed size: the most frequent thousand values of a
-column are exact where there are no more, and the number of distinct values is an estimate where there are thousands.
+the rows. This one reads batches, and has TFDV count in sketches of a fixed size: the values of a column are exact where
+there are at most a thousand; of others, only their number is told, which is an estimate.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 from tensorflow_data_validation.statistics import stats_impl, stats_options
+from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx import types
 from tfx.components import ExampleValidator as TfxExampleValidator
 from tfx.components.statistics_gen.stats_artifact_utils import BINARY_PB_BASENAME
@@ -23,6 +24,8 @@ from components.tfx_step import BeamStepExecutor, Step, StepRun
 
 # TFX's executor of ExampleValidator imports them.
 _LIBRARIES = ("tensorflow_data_validation", "tfx_bsl")
+# The number of distinct values of a column that TFDV's sketches hold.
+_HELD = stats_options.StatsOptions().num_rank_histogram_buckets
 _ALL_SPLITS = json_utils.dumps([])
 
 
@@ -43,8 +46,22 @@ class Executor(BeamStepExecutor):
             counts[split] = [generator.merge_accumulators([before, more]) for generator, before, more in parts]
         for split, accumulators in counts.items():
             found = stats_impl.extract_statistics_output(accumulators, generators)
+            _drop_guesses(found)
             target = os.path.join(artifact_utils.get_split_uri([statistics], split), BINARY_PB_BASENAME)
             io_utils.write_bytes_file(target, found.SerializeToString(deterministic=True))
+
+
+def _drop_guesses(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> None:
+    """Removes the most frequent values of columns with more of them than a sketch holds: texts, and identifiers.
+
+    Which of them it holds, and how often it takes them to occur, is chance.
+    """
+    for dataset in statistics.datasets:
+        dataset.features.sort(key=lambda feature: list(feature.path.step))
+        for feature in dataset.features:
+            if feature.string_stats.unique > _HELD:
+                del feature.string_stats.top_values[:]
+                feature.string_stats.ClearField("rank_histogram")
 
 
 def _generators() -> list[Any]:
