@@ -139,7 +139,21 @@ def _parser() -> Parser:
     version.add(parser)
     add_verbose(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    modules = (init, presets, backends, run, runs, tensorboard, schema, predict, serve, deploy, edge, compile, submit)
+    modules = (
+        init,
+        presets,
+        backends,
+        run,
+        runs,
+        tensorboard,
+        schema,
+        predict,
+        serve,
+        deploy,
+        edge,
+        compile,
+        submit,
+    )
     for module in modules:
         module.add(commands)
     return parser

@@ -118,6 +118,14 @@ def project_paths(options: argparse.Namespace) -> Paths:
     return Paths.from_config(load(file, options.set), file)
 
 
+def positive_number(text: str) -> int:
+    """An argument that counts something, from 1."""
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text!r}")
+    return number
+
+
 def add_texts(parser: argparse.ArgumentParser) -> None:
     """The texts to send to a model, and how to print its predictions; see `pipeline.predict.text_predictions`."""
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text to classify")

@@ -21,7 +21,7 @@ from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
-from pipeline.runs import metadata_check, unchanged
+from pipeline.runs import unchanged
 from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.label_error_places import add_places
@@ -30,6 +30,7 @@ from pipeline.runs.run_outcome import not_blessed_error, read_reports, set_statu
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
+from pipeline.runs.store import metadata_check
 from pipeline.runs.temporary_folders import scratch_folder, temporary_folder
 from pipeline.steps import CHECKS
 from pipeline.terminal import streams

@@ -28,11 +28,11 @@ from tfx.proto.orchestration import pipeline_pb2
 from components.evaluation.live.evaluation_reuse import REUSED
 from models.errors import ConfigError, Interrupted
 from models.runtime import can_fork, usable_cores
-from pipeline.runs.artifact_files import record_files
 from pipeline.runs.interruption import is_interruption
 from pipeline.runs.local.step_launcher import Outputs as Outputs
 from pipeline.runs.local.step_launcher import StepLauncher
 from pipeline.runs.local.step_processes import StepProcess
+from pipeline.runs.store.artifact_files import record_files
 from pipeline.steps import BEGINS_EARLY, MEASURES_TIME
 from serving.server.run.process_memory import available
 
@@ -267,7 +267,7 @@ def _use_newest_results(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, f
 
 
 def _check_reused(store: metadata.Metadata, run_id: str, from_steps: Collection[str]) -> None:
-    """Refuses results of earlier steps whose files are gone; see `pipeline.runs.metadata_check`."""
+    """Refuses results of earlier steps whose files are gone; see `pipeline.runs.store.metadata_check`."""
     context = store.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
     artifacts = store.store.get_artifacts_by_context(context.id)
     gone = sorted({Path(one.uri).parts[-3] for one in artifacts if one.state != metadata_store_pb2.Artifact.LIVE})

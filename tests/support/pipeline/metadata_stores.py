@@ -6,7 +6,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.paths import Paths
-from pipeline.runs.artifact_files import record_files
+from pipeline.runs.store.artifact_files import record_files
 
 STEPS = ("ExampleGen", "Transform", "LiveModel")
 

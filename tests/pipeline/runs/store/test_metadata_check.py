@@ -14,8 +14,8 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from models.errors import BusyError, ConfigError, DataError, TransomError
 from pipeline.paths import Paths
-from pipeline.runs import metadata_check
-from pipeline.runs.artifact_files import is_complete, record_files
+from pipeline.runs.store import metadata_check
+from pipeline.runs.store.artifact_files import is_complete, record_files
 
 
 def test_a_good_store_passes_and_stays_as_it_is(paths: Paths) -> None:

@@ -21,9 +21,9 @@ from urllib.parse import quote
 
 from models.errors import BusyError, ConfigError, DataError, TransomError, os_errors_as
 from pipeline.paths import Paths
-from pipeline.runs.artifact_files import forget_all, is_complete
 from pipeline.runs.error_causes import causes
-from pipeline.runs.metadata_rows import TABLES, invalid_row
+from pipeline.runs.store.artifact_files import forget_all, is_complete
+from pipeline.runs.store.metadata_rows import TABLES, invalid_row
 from tflite.host.json_text import to_json
 
 SCHEMA_VERSION = 10
@@ -60,7 +60,7 @@ def check(paths: Paths) -> list[str]:
         forget_all(paths.artifacts)
         return []
     _check_bytes(paths)
-    with _open_store(paths) as store:
+    with open_store(paths) as store:
         _check_pages(store, paths)
         _check_schema(store, paths)
         if (wrong := invalid_row(store)) is not None:
@@ -151,7 +151,7 @@ def _check_bytes(paths: Paths) -> None:
 
 
 @contextmanager
-def _open_store(paths: Paths) -> Iterator[sqlite3.Connection]:
+def open_store(paths: Paths) -> Iterator[sqlite3.Connection]:
     try:
         uri = f"file:{quote(str(paths.metadata))}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)) as store:

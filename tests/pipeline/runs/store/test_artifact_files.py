@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2 as pb
 
 from components.artifacts import MEASURE_AGAIN
 from pipeline.paths import Paths
-from pipeline.runs import metadata_check
+from pipeline.runs.store import metadata_check
 
 
 @pytest.mark.parametrize(

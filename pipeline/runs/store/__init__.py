@@ -1,0 +1,1 @@
+"""What the runs of a project have left: TFX's metadata store, and the files of its artifacts. No TensorFlow, no TFX."""

@@ -1,0 +1,126 @@
+"""`transom clean`: removes the artifacts that nothing needs any more. No TensorFlow, no TFX.
+
+Kept are the artifacts that the last runs made or used, which are also those that the next run's cache finds; those from
+which a version was made that is still in the push folder; and all records of runs. What is pushed is not touched. An
+artifact is first marked as deleted in TFX's store, so that its cache no longer finds it; then its folder is removed. A
+clean-up that is interrupted can be repeated.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.errors import TransomError
+from pipeline.paths import Paths
+from pipeline.runs.store import metadata_check
+from serving.errors import PublishError
+from serving.publish.version_folders import versions
+
+_LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
+# The parts of the store's tables that belong to a run: TFX has a context of the type "pipeline_run" for each.
+_RUNS = (
+    "SELECT Context.id FROM Context JOIN Type ON Type.id = Context.type_id WHERE Type.name = 'pipeline_run' "
+    "ORDER BY Context.id DESC"
+)
+_ARTIFACTS_OF_RUN = (
+    "SELECT DISTINCT Event.artifact_id FROM Association JOIN Event ON Event.execution_id = Association.execution_id "
+    "WHERE Association.context_id = ?"
+)
+_PUSHED = "SELECT artifact_id, string_value FROM ArtifactProperty WHERE name = 'pushed_version'"
+_RUNS_OF_ARTIFACT = (
+    "SELECT DISTINCT Association.context_id FROM Association JOIN Event "
+    "ON Event.execution_id = Association.execution_id WHERE Event.artifact_id = ? AND Event.type = 4"  # an output
+)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A folder that nothing needs.
+
+    Attributes:
+        artifact: its number in TFX's store; None if that does not know the folder.
+        why: for people.
+    """
+
+    folder: Path
+    size: int
+    why: str
+    artifact: int | None = None
+
+
+def find_leftovers(paths: Paths, runs: int) -> list[Leftover]:
+    """The folders that nothing needs, of a project whose lock this process holds.
+
+    Args:
+        runs: the number of runs, counted from the last, whose artifacts are kept.
+
+    Raises:
+        TransomError: the store or the push folder cannot be read.
+    """
+    if not paths.artifacts.is_dir():
+        return []
+    metadata_check.check(paths)
+    found = []
+    known: dict[str, tuple[int, int]] = {}
+    needed: set[int] = set()
+    if paths.metadata.is_file():
+        with metadata_check.open_store(paths) as store:
+            rows = store.execute("SELECT id, uri, state FROM Artifact").fetchall()
+            known = {str(uri): (number, state) for number, uri, state in rows}
+            needed = _needed(store, paths, runs)
+        metadata_check.seal(paths)  # which the check has removed
+    for folder in sorted(folder for folder in paths.artifacts.glob("*/*/*") if folder.name.isdecimal()):
+        if folder.parts[-2].startswith("."):
+            continue
+        number, state = known.get(str(paths.root / folder.relative_to(paths.artifacts)), (None, _LIVE))
+        if number is None:
+            found.append(Leftover(folder, _size(folder), "of a step that did not end"))
+        elif state != _LIVE:
+            found.append(Leftover(folder, _size(folder), "no longer valid", number))
+        elif number not in needed:
+            found.append(Leftover(folder, _size(folder), "of earlier runs", number))
+    for folder in sorted(paths.artifacts.glob("*/.system/executor_execution/*/.temp")):
+        found.append(Leftover(folder, _size(folder), "temporary files of a run that was killed"))
+    return found
+
+
+def _needed(store: sqlite3.Connection, paths: Paths, runs: int) -> set[int]:
+    """The artifacts of the last runs, and of those that pushed what is still in the push folder."""
+    kept = {number for (number,) in store.execute(_RUNS).fetchmany(runs)}
+    try:
+        present = {str(version) for version in versions(paths.push)}
+    except PublishError as error:
+        raise TransomError(error.what, got=error.got, expected=error.expected, fix=error.fix) from error
+    for artifact, version in store.execute(_PUSHED).fetchall():
+        if version in present:
+            kept |= {run for (run,) in store.execute(_RUNS_OF_ARTIFACT, (artifact,))}
+    return {number for run in kept for (number,) in store.execute(_ARTIFACTS_OF_RUN, (run,))}
+
+
+def remove(leftovers: list[Leftover], paths: Paths) -> Iterator[Leftover]:
+    """Removes folders, and yields each when it is gone.
+
+    Raises:
+        OSError: a folder cannot be removed; those before it are gone.
+    """
+    numbers = [(one.artifact,) for one in leftovers if one.artifact is not None]
+    if numbers:
+        with metadata_check.open_store(paths) as store:
+            store.execute("BEGIN EXCLUSIVE")
+            store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", numbers)
+            store.execute("COMMIT")
+    metadata_check.seal(paths)
+    for one in leftovers:
+        shutil.rmtree(one.folder)
+        yield one
+
+
+def _size(folder: Path) -> int:
+    """The bytes that a folder's files take."""
+    places = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    return sum(os.lstat(path).st_blocks * 512 for path in places)
