@@ -91,14 +91,16 @@ def find_leftovers(paths: Paths, runs: int) -> list[Leftover]:
 
 def _needed(store: sqlite3.Connection, paths: Paths, runs: int) -> set[int]:
     """The artifacts of the last runs, and of those that pushed what is still in the push folder."""
-    kept = {number for (number,) in store.execute(_RUNS).fetchmany(runs)}
+    every = [number for (number,) in store.execute(_RUNS).fetchall()]
+    kept = set(every[:runs])
     try:
         present = {str(version) for version in versions(paths.push)}
     except PublishError as error:
         raise TransomError(error.what, got=error.got, expected=error.expected, fix=error.fix) from error
     for artifact, version in store.execute(_PUSHED).fetchall():
         if version in present:
-            kept |= {run for (run,) in store.execute(_RUNS_OF_ARTIFACT, (artifact,))}
+            # An execution also belongs to the contexts of its step and of the pipeline.
+            kept |= {run for (run,) in store.execute(_RUNS_OF_ARTIFACT, (artifact,))}.intersection(every)
     return {number for run in kept for (number,) in store.execute(_ARTIFACTS_OF_RUN, (run,))}
 
 

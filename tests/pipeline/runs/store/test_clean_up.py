@@ -25,11 +25,14 @@ def project(tmp_path: Path) -> Paths:
     artifact = store.put_artifact_type(pb.ArtifactType(name="Any"))
     step = store.put_execution_type(pb.ExecutionType(name="Step"))
     run = store.put_context_type(pb.ContextType(name="pipeline_run"))
+    whole = store.put_context_type(pb.ContextType(name="pipeline"))
+    (pipeline,) = store.put_contexts([pb.Context(type_id=whole, name="tiny")])
     rows = 0
     for number, version in ((1, "7"), (2, "6"), (3, "")):
         (context,) = store.put_contexts([pb.Context(type_id=run, name=f"run {number}")])
         (execution,) = store.put_executions([pb.Execution(type_id=step)])
-        store.put_attributions_and_associations([], [pb.Association(context_id=context, execution_id=execution)])
+        contexts = [pb.Association(context_id=one, execution_id=execution) for one in (context, pipeline)]
+        store.put_attributions_and_associations([], contexts)
         folder = paths.artifacts / "Pusher" / "pushed_model" / str(execution)
         folder.mkdir(parents=True)
         (folder / "file").write_bytes(b"x" * 5000)
