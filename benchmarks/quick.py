@@ -23,6 +23,8 @@ COMMANDS = (
     "quality.py --quick",
     "few_rows.py --quick",
     "training_memory.py --quick",
+    "growth.py --quick",
+    "overhead.py --quick",
     "serving.py --quick",
     "serving_pair.py --quick",
     "serving_fuzz.py --quick",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.data.formats.files import abbreviate, find_files, format_of, open_bytes
-from components.data.formats.readers import check_frames, open_table
+from components.data.formats.readers import Table, check_frames, open_table
 from components.data.gate import findings, rules
 from components.data.gate.counts import SplitFacts
 from components.data.row_batches import row_batches
@@ -28,6 +28,7 @@ from pipeline.preflight_folders import check_folders
 
 # Files up to this size are read completely, larger ones only up to this many rows.
 _WHOLE_BYTES, _FIRST_ROWS = 16 * 2**20, 1000
+_MOST_COLUMNS = 10_000
 # The rules that need only the rows; the others need results of earlier steps.
 _RULES = ("empty_split", "one_class", "unseen_label", "label_spelling")
 # In a table with at least this many rows, labels must repeat.
@@ -160,6 +161,7 @@ class _TableScan:
             self.whole = False
             return
         table = open_table(path, config.data.format)
+        _check_width(table)
         self.columns.update(table.columns)
         small = path.stat().st_size <= _WHOLE_BYTES
         self.whole = self.whole and small
@@ -179,6 +181,17 @@ class _TableScan:
                 else "no row",
                 expected="at least one row",
             )
+
+
+def _check_width(table: Table) -> None:
+    """Refuses a table whose statistics would take hours: TFDV's time grows with the square of the columns."""
+    if len(table.columns) > _MOST_COLUMNS:
+        raise DataError(
+            f"{table.path}: too many columns",
+            got=f"{len(table.columns):,}",
+            expected=f"at most {_MOST_COLUMNS:,}",
+            fix="write a table with only the columns that `task`, evaluation.slices and data.split_by name",
+        )
 
 
 def _check_slices(config: ProjectConfig, scan: _TableScan) -> None:

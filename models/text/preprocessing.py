@@ -265,9 +265,9 @@ def _trim(segments: list[tf.RaggedTensor], room: int) -> list[tf.RaggedTensor]:
 
 def _head(rows: tf.RaggedTensor, keep: tf.Tensor) -> tf.RaggedTensor:
     """The first `keep` [B] int64 tokens of each row."""
-    position = tf.ragged.range(rows.row_lengths()).flat_values
-    kept = tf.boolean_mask(rows.values, position < tf.repeat(keep, rows.row_lengths()))
-    return tf.RaggedTensor.from_row_lengths(kept, keep, validate=False)
+    # Not a mask or `tf.repeat`, which take as much memory as if every row were as long as the longest.
+    places = tf.ragged.range(rows.row_starts(), rows.row_starts() + keep)
+    return tf.RaggedTensor.from_row_splits(tf.gather(rows.values, places.values), places.row_splits, validate=False)
 
 
 def _ends(tokenizer: Tokenizer, texts: int) -> list[int]:

@@ -261,3 +261,10 @@ def test_a_framework_is_needed_only_where_the_run_trains(folder: Path, monkeypat
     preflight.check(project, paths, trains=False)
     with pytest.raises(TrainingError, match="transom backends install jax"):
         preflight.check(project, paths)
+
+
+def test_a_table_with_too_many_columns_is_refused_before_its_statistics_take_hours(folder: Path) -> None:
+    names = ",".join(f"c{number}" for number in range(10_001))
+    (folder / "t.csv").write_text(f"text,label,{names}\n" + f"a,x{',1' * 10_001}\n" * 3, encoding="utf-8")
+    with pytest.raises(DataError, match="too many columns"):
+        check(folder)

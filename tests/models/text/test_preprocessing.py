@@ -190,3 +190,10 @@ def test_an_uncased_sentencepiece_checkpoint_folds_case_and_accents() -> None:
 def test_refuses_sentencepiece_of_another_type() -> None:
     with pytest.raises(PresetError, match="not of type unigram"):
         Preprocessor(sentencepiece_tokenizer("bpe", ALBERT))
+
+
+def test_one_huge_text_takes_no_room_in_the_rows_beside_it() -> None:
+    """A mask over all rows, as long as the longest, would have 40,000 times 200,000 elements."""
+    preprocessor = Preprocessor(golden_text.tokenizer(), words_recur=True)
+    found = preprocessor(tf.constant(["good film"] * 40_000 + ["good " * 200_000]))["token_ids"]
+    assert found.row_lengths().numpy().tolist() == [4] * 40_000 + [golden_text.MAX_LENGTH]
