@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import apache_beam as beam
 import tensorflow as tf
+from apache_beam.runners.portability.fn_api_runner import fn_runner as fn_api_runner
 
 from components.beam_errors import encode_error, reraise
 from models.errors import TransomError
@@ -71,7 +72,7 @@ class Gatherer:
         elif workers > 1 and can_fork():
             _run_forked([numbered[first::workers] for first in range(workers)], compute)
         else:
-            _run(numbered, compute, beam.Pipeline)
+            _run(numbered, compute, in_memory_pipeline)
         for number in range(len(items)):
             with tf.io.gfile.GFile(_name(folder, number), "rb") as stream:
                 yield pickle.loads(stream.read())
@@ -79,6 +80,11 @@ class Gatherer:
     def process_count(self, items: int) -> int:
         """The number of processes for so many items, without a runner."""
         return min(self.workers or _workers or usable_cores(), items)
+
+
+def in_memory_pipeline() -> beam.Pipeline:
+    """A pipeline for Beam's in-memory runner. Beam's default first tries to download and start another one, Prism."""
+    return beam.Pipeline(runner=fn_api_runner.FnApiRunner())
 
 
 def use_workers(count: int | None) -> None:
@@ -140,7 +146,7 @@ def _run_forked(shares: Sequence[Sequence[tuple[int, Any]]], compute: _Compute) 
     with concurrent.futures.ProcessPoolExecutor(
         len(shares), mp_context=context, initializer=_begin, initargs=(os.getpid(),)
     ) as pool:
-        futures = [pool.submit(_run, share, compute, beam.Pipeline) for share in shares]
+        futures = [pool.submit(_run, share, compute, in_memory_pipeline) for share in shares]
         try:
             while any(not future.done() for future in futures):
                 concurrent.futures.wait(futures, timeout=_POLL_S, return_when=concurrent.futures.FIRST_EXCEPTION)
@@ -151,6 +157,7 @@ def _run_forked(shares: Sequence[Sequence[tuple[int, Any]]], compute: _Compute) 
             for future in futures:
                 future.result()
         except BrokenProcessPool as error:
+            _kill(pool)
             raise TransomError(
                 "a worker process was killed",
                 got="SIGKILL or a crash; Linux kills a process when memory runs out",
@@ -158,16 +165,21 @@ def _run_forked(shares: Sequence[Sequence[tuple[int, Any]]], compute: _Compute) 
                 fix="see `dmesg`; free memory, or set beam.workers: 1, and run again",
             ) from error
         except BaseException:
-            for process in list(pool._processes.values()):
-                process.kill()
+            _kill(pool)
             raise
 
 
+def _kill(pool: concurrent.futures.ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+
+
 def _begin(parent: int) -> None:
-    """Has a forked worker end with its parent, and leaves requests to stop to that."""
+    """Has a forked worker end with its parent, and leaves Ctrl-C to that."""
     signal.set_wakeup_fd(-1)  # its other end is the parent's
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the pool ends its workers with it
     ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

@@ -26,7 +26,7 @@ from components.data.text_keys import TextReading
 from components.gathered import Gatherer
 from components.tf_examples import RECORD_OPTIONS, to_examples
 from models.config import TaskConfig
-from models.errors import TransomError
+from models.errors import DataError, TransomError
 
 SHARD_BYTES = 32 * 2**20
 # If `dedupe` keeps one row of each text, it is that of the first of these splits.
@@ -57,15 +57,18 @@ def plan_shards(
     """
     shards: list[Shard] = []
     small: list[Part] = []
+    taken = 0
     for source, path in files:
-        if path.stat().st_size < size:
+        bytes_of_file = path.stat().st_size
+        if bytes_of_file < size:
             small.append(Part(source, path))
-            if sum(part.path.stat().st_size for part in small) >= size:
+            taken += bytes_of_file
+            if taken >= size:
                 shards.append(tuple(small))
-                small = []
+                small, taken = [], 0
             continue
         shards += [tuple(small)] if small else []
-        small = []
+        small, taken = [], 0
         spans = [None] if task.type == "regression" else open_table(path, configured).spans(size)
         shards += [(Part(source, path, span),) for span in spans]
     return [*shards, tuple(small)] if small else shards
@@ -89,10 +92,10 @@ def write_examples(
         DataError: a row cannot be read.
     """
     read = _Reading(configured, task)
-    kept: list[np.ndarray | None] = [None] * len(shards)
+    kept: list[str | None] = [None] * len(shards)
     if reading is not None:
         keys = gatherer.gather(shards, partial(_text_keys, read=read, reading=reading), "parts of the tables compared")
-        kept = [*_first_of_each(list(keys))]
+        kept = [_store(rows, gatherer.temporary) for rows in _first_of_each(list(keys))]
     for folder in targets.values():
         tf.io.gfile.makedirs(folder)
     names = (f"data_tfrecord-{number:05d}-of-{len(shards):05d}.gz" for number in range(len(shards)))
@@ -115,7 +118,10 @@ class _Reading:
                 for batch in row_batches(table, self.task):
                     yield part.source, batch
             except TransomError as error:
-                raise self._whole_error(part) or error from error
+                whole = self._whole_error(part)
+                if whole is None:
+                    raise
+                raise whole from error
 
     def _whole_error(self, part: Part) -> TransomError | None:
         """The error of the whole file: that of a part counts rows, lines and bytes from the part's beginning."""
@@ -150,11 +156,25 @@ def _first_of_each(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.nd
     return np.split(kept, np.cumsum([len(part[0]) for part in found])[:-1])
 
 
+def _store(rows: np.ndarray, folder: str) -> str:
+    """Writes the rows to keep into a file, and returns its name: they are too many to pass through Beam."""
+    path = os.path.join(folder, f"kept-{uuid.uuid4().hex}")
+    with tf.io.gfile.GFile(path, "wb") as stream:
+        stream.write(rows.tobytes())
+    return path
+
+
+def _load(path: str) -> np.ndarray:
+    with tf.io.gfile.GFile(path, "rb") as stream:
+        return np.frombuffer(stream.read(), bool)
+
+
 def _write_shard(
-    item: tuple[str, Shard, np.ndarray | None], read: _Reading, targets: Mapping[str, str], temporary: str
+    item: tuple[str, Shard, str | None], read: _Reading, targets: Mapping[str, str], temporary: str
 ) -> None:
     """Writes the rows of a shard, those to keep, into a file of this name in each split's folder."""
-    name, shard, kept = item
+    name, shard, stored = item
+    kept = None if stored is None else _load(stored)
     # A name of its own: a runner may try a shard twice, at the same time even.
     written = {split: os.path.join(temporary, f"{split}-{uuid.uuid4().hex}") for split in targets}
     with ExitStack() as stack:
@@ -164,6 +184,13 @@ def _write_shard(
         begin = 0
         for source, batch in read.batches(shard):
             chosen = np.ones(len(batch), bool) if kept is None else kept[begin : begin + len(batch)]
+            if len(chosen) < len(batch):
+                raise DataError(
+                    f"{shard[-1].path} changed while being read",
+                    got="more rows than before",
+                    expected="files that nobody writes to",
+                    fix="run again when they are complete",
+                )
             splits = source.splits(batch, read.task)
             for split, example, wanted in zip(splits, to_examples(batch, read.task), chosen.tolist(), strict=True):
                 if wanted:

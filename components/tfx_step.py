@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+import apache_beam as beam
 from pydantic import BaseModel
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor, base_component, base_executor, executor_spec
@@ -14,7 +15,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import Artifacts
 from components.fingerprint import fingerprint
-from components.gathered import Gatherer
+from components.gathered import Gatherer, in_memory_pipeline
 
 _Config = TypeVar("_Config", bound=BaseModel)
 
@@ -119,6 +120,11 @@ class BeamExecutor(base_beam_executor.BaseBeamExecutor):
             context.beam_pipeline_args = []
         super().__init__(context)
         self._beam_pipeline_args = given
+
+    def _make_beam_pipeline(self) -> beam.Pipeline:
+        if self._beam_pipeline_args or self._make_beam_pipeline_fn is not None:
+            return super()._make_beam_pipeline()
+        return in_memory_pipeline()
 
     @property
     def gatherer(self) -> Gatherer:

@@ -64,10 +64,14 @@ class Interrupted(KeyboardInterrupt):
         kept: what is not lost.
         lost: what is lost.
         then: what happens when it is run again.
+
+    Attributes:
+        step: the step of the pipeline that was interrupted, once that is known.
     """
 
     def __init__(self, what: str, *, kept: str = "", lost: str = "", then: str = "") -> None:
         self.what, self.kept, self.lost, self.then = what, kept, lost, then
+        self.step = ""
         super().__init__(self.render())
 
     def render(self) -> str:

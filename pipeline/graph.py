@@ -50,7 +50,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
 
     ingest = example_gen(config.data, config.task, paths.container_base or paths.base, **reading)
     examples = ingest.outputs["examples"]
-    statistics = StatisticsGen(examples)
+    statistics = StatisticsGen(examples, config.task)
     schema = SchemaGen(statistics.outputs["statistics"], config.task, curated)
     validator = ExampleValidator(statistics.outputs["statistics"], schema.outputs["schema"])
     live = LiveModel(directory=str(paths.push), version=version)
@@ -79,6 +79,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         preset=preset.model,
         backend="" if backend == "tensorflow" else environment_key(backend),
     )
+    trainer.add_upstream_node(gate)
     evaluator = Evaluator(
         examples,
         trainer.outputs["model"],

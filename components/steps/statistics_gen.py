@@ -2,12 +2,14 @@
 
 TFX's own StatisticsGen passes every row through Beam by itself, and counts every distinct text; its memory grows with
 the rows. This one reads batches, and has TFDV count in sketches of a fixed size: the values of a column are exact where
-there are at most a thousand; of others, only their number is told, which is an estimate.
+there are at most a thousand; of others the most frequent are told, and their number is an estimate.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from tensorflow_data_validation.statistics import stats_impl, stats_options
@@ -21,6 +23,8 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.tf_examples import read_batches, split_files
 from components.tfx_step import BeamStepExecutor, Step, StepRun
+from models.config import TaskConfig
+from tflite.host.json_text import to_json
 
 # TFX's executor of ExampleValidator imports them.
 _LIBRARIES = ("tensorflow_data_validation", "tfx_bsl")
@@ -46,20 +50,21 @@ class Executor(BeamStepExecutor):
             counts[split] = [generator.merge_accumulators([before, more]) for generator, before, more in parts]
         for split, accumulators in counts.items():
             found = stats_impl.extract_statistics_output(accumulators, generators)
-            _drop_guesses(found)
+            _drop_guesses(found, json.loads(step.parameters["texts"]))
             target = os.path.join(artifact_utils.get_split_uri([statistics], split), BINARY_PB_BASENAME)
             io_utils.write_bytes_file(target, found.SerializeToString(deterministic=True))
 
 
-def _drop_guesses(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> None:
-    """Removes the most frequent values of columns with more of them than a sketch holds: texts, and identifiers.
+def _drop_guesses(statistics: statistics_pb2.DatasetFeatureStatisticsList, texts: Sequence[str]) -> None:
+    """Removes the most frequent texts, if there are more than a sketch holds.
 
-    Which of them it holds, and how often it takes them to occur, is chance.
+    Which of them it holds, and how often it takes them to occur, is chance. Those of other columns stay, because
+    ExampleValidator compares them with the schema.
     """
     for dataset in statistics.datasets:
         dataset.features.sort(key=lambda feature: list(feature.path.step))
         for feature in dataset.features:
-            if feature.string_stats.unique > _HELD:
+            if feature.path.step[0] in texts and feature.string_stats.unique > _HELD:
                 del feature.string_stats.top_values[:]
                 feature.string_stats.ClearField("rank_histogram")
 
@@ -85,9 +90,11 @@ class StatisticsGen(Step, executor=Executor):
 
     INPUTS = {"examples": standard_artifacts.Examples}
     OUTPUTS = {"statistics": standard_artifacts.ExampleStatistics}
+    PARAMETERS = {"texts": str}
 
-    def __init__(self, examples: types.BaseChannel) -> None:
-        super().__init__(examples=examples)
+    def __init__(self, examples: types.BaseChannel, task: TaskConfig) -> None:
+        texts = [name for name in (task.text, task.text_pair) if name is not None]
+        super().__init__(examples=examples, texts=to_json(texts, ascii=True))
 
 
 class ExampleValidator(Step, extends=TfxExampleValidator, code=_LIBRARIES):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import uuid
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -44,20 +45,24 @@ class Executor(BeamStepExecutor):
             folder = artifact_utils.get_split_uri([target], split)
             tf.io.gfile.makedirs(folder)
             files += [(path, os.path.join(folder, os.path.basename(path))) for path in split_files(examples, split)]
-        transform = partial(_transform_file, task=task, tokenizer=str(step.folder("tokenizer")))
+        folder = self._get_tmp_dir()
+        transform = partial(_transform_file, task=task, tokenizer=str(step.folder("tokenizer")), temporary=folder)
         list(self.gatherer.gather(files, transform, "files transformed"))
 
 
-def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str) -> int:
+def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str, temporary: str) -> int:
     """Transforms one file; returns its number of rows."""
     source, target = paths
     transform = Transformer(task, Tokenizer.load(tokenizer), LabelSpace.load(tokenizer))
     rows = 0
-    with tf.io.TFRecordWriter(target, RECORD_OPTIONS) as writer:
+    # A name of its own: a runner may try a file twice, at the same time even.
+    written = os.path.join(temporary, uuid.uuid4().hex)
+    with tf.io.TFRecordWriter(written, RECORD_OPTIONS) as writer:
         for batch in read_batches([source]):
             for example in transform(from_examples(batch, task)):
                 writer.write(example)
             rows += len(batch)
+    tf.io.gfile.rename(written, target, overwrite=True)
     return rows
 
 

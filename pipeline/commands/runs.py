@@ -74,12 +74,14 @@ def clean(options: argparse.Namespace) -> int:
     with hold_lock(paths.lock, lambda: "a clean-up"):
         found = find_leftovers(paths, options.runs)
         total = sum(one.size for one in found)
-        with os_errors_as(TransomError, f"{paths.artifacts} cannot be cleaned up", fix="change its permissions"):
-            for one in found if options.dry_run else remove(found, paths):
-                if options.json:
-                    print(to_json({"folder": str(one.folder), "bytes": one.size, "why": one.why}))
-                else:
-                    print(f"{one.size / 1e6:10.1f} MB  {one.folder.relative_to(paths.output)}  ({one.why})")
+        if not options.dry_run:
+            with os_errors_as(TransomError, f"{paths.artifacts} cannot be cleaned up", fix="change its permissions"):
+                remove(found, paths)
+    for one in found:
+        if options.json:
+            print(to_json({"folder": str(one.folder), "bytes": one.size, "why": one.why}))
+        else:
+            print(f"{one.size / 1e6:10.1f} MB  {one.folder.relative_to(paths.output)}  ({one.why})")
     if options.json:
         print(to_json({"folders": len(found), "bytes": total, "removed": not options.dry_run}))
     else:

@@ -10,7 +10,9 @@ from models.errors import TransomError
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error itself, then its cause, the cause of that, and so on."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

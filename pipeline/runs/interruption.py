@@ -99,7 +99,10 @@ def explain_interruption(stopped: KeyboardInterrupt, steps: list[StepRecord]) ->
     """Explains an interruption to the user: what is kept, what is lost, and what running again does."""
     results = sum(step.status in ("done", "cached") for step in steps)
     kept = [f"the results of {results} step{'s' if results > 1 else ''}"] if results else []
-    step = next((step for step in steps if step.status == "interrupted"), None)
+    interrupted = [step for step in steps if step.status == "interrupted"]
+    told = stopped.step if isinstance(stopped, Interrupted) else ""
+    # Of several, the one that tells what it has kept, or that has run longest.
+    step = max(interrupted, key=lambda one: (one.name == told, one.seconds), default=None)
     if not steps:
         return Interrupted("interrupted before the first step", lost="nothing", then="run again")
     if step is None:

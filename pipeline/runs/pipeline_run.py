@@ -162,10 +162,10 @@ class _Recorder:
             for step in self.record.steps:
                 self.view.ended(step.name, step.status, 0.0)
             self._save()
-            unchanged.remember(inputs, self.record, self.paths)
+            unchanged.remember(inputs, self.record, config, self.paths)
             return not_blessed_error(self.record) if self.record.status == "not blessed" else None
         outcome = self.run(config, None, None)
-        unchanged.remember(inputs, self.record, self.paths)
+        unchanged.remember(inputs, self.record, config, self.paths)
         return outcome
 
     def _all_is_there(self) -> bool:
@@ -180,6 +180,7 @@ class _Recorder:
     def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
         """Runs the graph and keeps its record; returns the error that ended it, if any."""
         self._save()
+        unchanged.forget(self.paths)
         outcome: TransomError | None = None
         try:
             with forwarded_messages(self._note):

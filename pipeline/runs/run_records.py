@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.paths import Paths
 from pipeline.runs.run_lock import is_held
-from pipeline.steps import CHECKS
+from pipeline.steps import CHECKS, STEPS
 from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
@@ -76,9 +76,10 @@ class RunRecord:
         self.status, self.error, self.step, self.ended = status, why, step or self._last_step(), now()
 
     def _last_step(self) -> str:
-        stopped = [one.name for one in self.steps if one.status in ("running", "failed", "interrupted")]
+        failed = [one.name for one in self.steps if one.status == "failed"]
+        stopped = [one.name for one in self.steps if one.status in ("running", "interrupted")]
         ran = [one.name for one in self.steps if one.status != "skipped"]
-        return (stopped or ran or [CHECKS])[-1]
+        return min(failed, key=STEPS.index) if failed else (stopped or ran or [CHECKS])[-1]
 
     def save(self, paths: Paths) -> None:
         """Writes `runs/NAME/run.json` atomically."""

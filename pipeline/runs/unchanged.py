@@ -29,6 +29,7 @@ from models.training.elsewhere.installed_packages import environment_key
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from pipeline.runs.run_records import RunRecord, StepRecord, read_record
+from pipeline.runs.store.metadata_check import AGAIN
 from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
@@ -80,10 +81,19 @@ def repeat(former: RunRecord, record: RunRecord) -> None:
     record.status = "unchanged" if former.status == "pushed" else former.status
 
 
-def remember(inputs: str | None, record: RunRecord, paths: Paths) -> None:
-    """Records the inputs of a run that has ended, if a run with the same would repeat its result."""
+def forget(paths: Paths) -> None:
+    """Has the next run ask its steps, whatever this one does."""
+    (paths.output / FILE_NAME).unlink(missing_ok=True)
+
+
+def remember(inputs: str | None, record: RunRecord, config: ProjectConfig, paths: Paths) -> None:
+    """Records the inputs of a run that has ended, if a run with the same would repeat its result.
+
+    Args:
+        inputs: as they were before the run. If they have changed since, nobody knows which of them it has read.
+    """
     file = paths.output / FILE_NAME
-    if inputs is None or not _is_complete(record):
+    if inputs is None or not _is_complete(record) or digest_inputs(config, paths) != inputs:
         file.unlink(missing_ok=True)
         return
     try:
@@ -100,6 +110,8 @@ def _is_complete(record: RunRecord) -> bool:
     that may pass decides again.
     """
     if any(step.status not in ("done", "cached") for step in record.steps):
+        return False
+    if record.edge.get(AGAIN) or record.serving.get(AGAIN):
         return False
     if record.status == "not blessed":
         return record.step == "Evaluator"

@@ -98,3 +98,15 @@ def test_the_numbers_of_a_column_are_understood_together(tmp_path: Path) -> None
         "eval": 1,
         "test": 1,
     }
+
+
+def test_an_error_has_a_chain_of_causes_that_ends(tmp_path: Path) -> None:
+    """The runner looks through the causes of every error: a whole file's error must not cause itself."""
+    path = write(tmp_path / "t.csv", [("a", "x"), ("b", "")])
+    with pytest.raises(DataError, match="no label in 1 of 2 rows") as caught:
+        run(tmp_path, [path], size=10**9)
+    chain, error = [], caught.value
+    while error is not None:
+        assert error not in chain
+        chain.append(error)
+        error = error.__cause__ or error.__context__

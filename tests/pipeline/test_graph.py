@@ -130,3 +130,11 @@ def test_a_cluster_caches_no_step_that_reads_a_preset(project: Path) -> None:
     cached = {name for name, task in tasks.items() if task["cachingOptions"].get("enableCache")}
     assert set(tasks) - cached == {"ExampleGen", "LiveModel", "DataGate", "TokenizerTrainer", "Trainer", "Pusher"}
     assert UNKNOWN_DIGEST in str(tasks["Trainer"]["inputs"]["parameters"])
+
+
+def test_nothing_is_trained_before_the_data_gate_has_passed(project: Path) -> None:
+    """TokenizerTrainer and Transform may begin early on this machine, so the Trainer itself must wait for the gate."""
+    config = load(project / "transom.yaml", [])
+    pipeline = graph.build(config, Paths.from_config(config, project / "transom.yaml"))
+    trainer = next(node for node in pipeline.components if node.id == "Trainer")
+    assert "DataGate" in {node.id for node in trainer.upstream_nodes}

@@ -49,6 +49,8 @@ class ParquetTable(Table):
     def column_batches(self, needed: Collection[str] | None) -> Iterator[dict[str, Sequence[Any]]]:
         import pyarrow
 
+        if not self.columns:
+            return
         number = 0
         try:
             file = self._open()

@@ -133,7 +133,8 @@ class HeaderlessTable(Table):
     """A table in a format in which every row names its columns."""
 
     def _comes_later(self, name: str) -> bool:
-        if any(name in row.values for row in self.rows(())):
+        whole = self if self.span is None else type(self)(self.path)  # a part may lack what another has
+        if any(name in row.values for row in whole.rows(())):
             self.columns = (*self.columns, name)
             return True
         return False

@@ -132,7 +132,10 @@ class _Schedule:
                 else:  # the others need a step that failed
                     break
         except BaseException as error:
-            raise self._wind_up(error) from error
+            final = self._wind_up(error)
+            if final is error:
+                raise
+            raise final from error
         if self._errors:
             raise self._errors[min(self._errors, key=list(self._nodes).index)]
 
@@ -218,6 +221,8 @@ class _Schedule:
     def _fail(self, step: str, begin: float, error: BaseException) -> None:
         """Handles an error of a step: those after it are stopped, those before it go on."""
         interrupted = is_interruption(error)
+        if isinstance(error, Interrupted):
+            error.step = step
         self._listener.ended(step, "interrupted" if interrupted else "failed", time.monotonic() - begin)
         if interrupted and not self._errors:
             raise error if isinstance(error, KeyboardInterrupt) else KeyboardInterrupt from error

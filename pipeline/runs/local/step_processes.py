@@ -56,12 +56,22 @@ class StepProcess:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             parent, pid = os.getpid(), os.fork()
-            if pid == 0:
-                _run(function, writer, parent, mask)
-        finally:
+        except OSError:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            raise
+        if pid == 0:
+            _run(function, writer, parent, mask)
         writer.close()
-        return cls(step, pid, reader)
+        process = cls(step, pid, reader)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # runs the handler of a signal that came meanwhile
+        except BaseException:
+            process.interrupt()
+            while process.receive():
+                pass
+            os.waitpid(pid, 0)
+            raise
+        return process
 
     def receive(self) -> bool:
         """Handles one thing that the process has sent; returns False once it has ended."""
@@ -149,7 +159,9 @@ def _run(function: Callable[[], bytes], writer: Connection, parent: int, mask: I
             with interruptible():
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 sent = ("result", function())
+                signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # what is done is told
         except BaseException as error:  # noqa: BLE001
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             if not is_interruption(error) and decode_error(error) is None:
                 traceback.print_exc()
             sent = ("error", _portable(error))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,12 @@ _LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
 _RUNS = (
     "SELECT Context.id FROM Context JOIN Type ON Type.id = Context.type_id WHERE Type.name = 'pipeline_run' "
     "ORDER BY Context.id DESC"
+)
+# Those that have a model: whether trained, or taken from the cache.
+_RUNS_WITH_MODEL = (
+    "SELECT DISTINCT Association.context_id FROM Association "
+    "JOIN Execution ON Execution.id = Association.execution_id JOIN Type ON Type.id = Execution.type_id "
+    "WHERE Type.name LIKE '%.Trainer' AND Execution.last_known_state IN (3, 5)"
 )
 _ARTIFACTS_OF_RUN = (
     "SELECT DISTINCT Event.artifact_id FROM Association JOIN Event ON Event.execution_id = Association.execution_id "
@@ -57,7 +63,7 @@ def find_leftovers(paths: Paths, runs: int) -> list[Leftover]:
     """The folders that nothing needs, of a project whose lock this process holds.
 
     Args:
-        runs: the number of runs, counted from the last, whose artifacts are kept.
+        runs: the number of runs with a model, counted from the last, whose artifacts are kept.
 
     Raises:
         TransomError: the store or the push folder cannot be read.
@@ -92,7 +98,9 @@ def find_leftovers(paths: Paths, runs: int) -> list[Leftover]:
 def _needed(store: sqlite3.Connection, paths: Paths, runs: int) -> set[int]:
     """The artifacts of the last runs, and of those that pushed what is still in the push folder."""
     every = [number for (number,) in store.execute(_RUNS).fetchall()]
-    kept = set(every[:runs])
+    trained = {run for (run,) in store.execute(_RUNS_WITH_MODEL)}
+    # Failed runs, and those that ended before the training, do not displace a model.
+    kept = {*every[:1], *[run for run in every if run in trained][:runs]}
     try:
         present = {str(version) for version in versions(paths.push)}
     except PublishError as error:
@@ -104,8 +112,8 @@ def _needed(store: sqlite3.Connection, paths: Paths, runs: int) -> set[int]:
     return {number for run in kept for (number,) in store.execute(_ARTIFACTS_OF_RUN, (run,))}
 
 
-def remove(leftovers: list[Leftover], paths: Paths) -> Iterator[Leftover]:
-    """Removes folders, and yields each when it is gone.
+def remove(leftovers: Sequence[Leftover], paths: Paths) -> None:
+    """Removes folders.
 
     Raises:
         OSError: a folder cannot be removed; those before it are gone.
@@ -117,9 +125,9 @@ def remove(leftovers: list[Leftover], paths: Paths) -> Iterator[Leftover]:
             store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", numbers)
             store.execute("COMMIT")
     metadata_check.seal(paths)
+    (paths.output / "unchanged.json").unlink(missing_ok=True)  # see `pipeline.runs.unchanged`
     for one in leftovers:
         shutil.rmtree(one.folder)
-        yield one
 
 
 def _size(folder: Path) -> int:

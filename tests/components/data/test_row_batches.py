@@ -165,3 +165,20 @@ def test_a_batch_gives_back_its_records() -> None:
     assert list(batch.select([2, 0]).records()) == [rows[2], rows[0]]
     number = [Record("a", None, (), 0.5, {})]
     assert list(RowBatch.of_records(number, TASKS["number"]).records()) == number
+
+
+def test_a_part_without_a_key_that_others_have_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    rows = [{"text": f"text {n}", **({"label": "a"} if n < 50 else {})} for n in range(250)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task = TaskConfig(type="multi_label")
+    assert in_parts(path, task, 1000) == one_by_one(path, task)
+    with pytest.raises(DataError, match="there is no column 'other'"):
+        in_parts(path, TaskConfig(text="other"), 1000)
+
+
+def test_a_parquet_file_without_columns_has_no_column_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"__index_level_0__": [1, 2]}), path)
+    assert list(open_table(path).column_batches(None)) == []
+    assert in_batches(path, TaskConfig()) == one_by_one(path, TaskConfig())

@@ -30,7 +30,7 @@ def statistics(folder: Path, files: list[list[bytes]]) -> statistics_pb2.Dataset
                 for row in rows:
                     writer.write(row)
     executor = Executor(BeamExecutor.Context(tmp_dir=str(folder / "tmp"), unique_id="1"))
-    executor.Do({"examples": [examples]}, {"statistics": [found]}, {})
+    executor.Do({"examples": [examples]}, {"statistics": [found]}, {"texts": '["text"]'})
     read = [
         tfdv.load_stats_binary(str(folder / "statistics" / f"Split-{name}" / "FeatureStats.pb"))
         for name in ("train", "eval")

@@ -54,7 +54,7 @@ def remembered(project: tuple[ProjectConfig, Paths], **values: object) -> str:
     push(paths, 1)
     inputs = unchanged.digest_inputs(config, paths)
     assert inputs is not None
-    unchanged.remember(inputs, run_of(paths, **values), paths)
+    unchanged.remember(inputs, run_of(paths, **values), config, paths)
     return inputs
 
 
@@ -124,6 +124,7 @@ def test_what_is_live_must_be_what_the_run_left(project: tuple[ProjectConfig, Pa
         {"status": "finished"},
         {"status": "not blessed", "step": "ServingGate"},  # perhaps for a reason that passes
         {"findings": [{"rule": "drift"}]},  # the next run compares with another model
+        {"edge": {"blessed": False, "again": True}},
         {"steps": [StepRecord("ExampleGen", "skipped")]},
     ],
 )
@@ -132,6 +133,14 @@ def test_a_run_that_the_next_may_not_repeat_is_not_remembered(
 ) -> None:
     assert unchanged.recall(remembered(project, **values), project[1]) is None
     assert not (project[1].output / unchanged.FILE_NAME).exists()
+
+
+def test_inputs_that_changed_during_the_run_are_not_remembered(project: tuple[ProjectConfig, Paths]) -> None:
+    config, paths = project
+    before = unchanged.digest_inputs(config, paths)
+    (paths.base / "t.csv").write_text("text,label\na,y\n")
+    unchanged.remember(before, run_of(paths), config, paths)
+    assert not (paths.output / unchanged.FILE_NAME).exists()
 
 
 def test_a_refusal_is_repeated(project: tuple[ProjectConfig, Paths]) -> None:

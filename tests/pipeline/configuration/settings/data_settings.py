@@ -165,12 +165,12 @@ def _(a: Setting, b: Setting) -> None:
     assert one(b, **row).labels == ("x", "y")
 
 
-@setting("task.text", "text", "other", steps=_TASK)
+@setting("task.text", "text", "other", steps=f"StatisticsGen {_TASK}")
 def _(a: Setting, b: Setting) -> None:
     assert [one(here, **ROWS[3]).text for here in (a, b)] == ["text 3", "other 3"]
 
 
-@setting("task.text_pair", None, "other", steps=_TASK)
+@setting("task.text_pair", None, "other", steps=f"StatisticsGen {_TASK}")
 def _(a: Setting, b: Setting) -> None:
     assert [one(here, **ROWS[3]).text_pair for here in (a, b)] == [None, "other 3"]
 

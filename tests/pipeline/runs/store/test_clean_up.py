@@ -10,6 +10,7 @@ from metadata_stores import connect
 from ml_metadata.proto import metadata_store_pb2 as pb
 
 from pipeline.paths import Paths
+from pipeline.runs import unchanged
 from pipeline.runs.store import metadata_check
 from pipeline.runs.store.clean_up import find_leftovers, remove
 
@@ -23,14 +24,14 @@ def project(tmp_path: Path) -> Paths:
     (paths.push / "7" / "saved_model.pb").write_text("model")
     store = connect(paths)
     artifact = store.put_artifact_type(pb.ArtifactType(name="Any"))
-    step = store.put_execution_type(pb.ExecutionType(name="Step"))
+    step = store.put_execution_type(pb.ExecutionType(name="components.steps.trainer.Trainer"))
     run = store.put_context_type(pb.ContextType(name="pipeline_run"))
     whole = store.put_context_type(pb.ContextType(name="pipeline"))
     (pipeline,) = store.put_contexts([pb.Context(type_id=whole, name="tiny")])
     rows = 0
     for number, version in ((1, "7"), (2, "6"), (3, "")):
         (context,) = store.put_contexts([pb.Context(type_id=run, name=f"run {number}")])
-        (execution,) = store.put_executions([pb.Execution(type_id=step)])
+        (execution,) = store.put_executions([pb.Execution(type_id=step, last_known_state=pb.Execution.COMPLETE)])
         contexts = [pb.Association(context_id=one, execution_id=execution) for one in (context, pipeline)]
         store.put_attributions_and_associations([], contexts)
         folder = paths.artifacts / "Pusher" / "pushed_model" / str(execution)
@@ -71,7 +72,9 @@ def test_what_is_removed_is_no_longer_found_by_the_cache(project: Paths) -> None
         "temporary files of a run that was killed",
     }
     assert sum(one.size for one in found) >= 5000
-    assert [one.folder for one in remove(found, project)] == [one.folder for one in found]
+    (project.output / unchanged.FILE_NAME).write_text("{}")
+    remove(found, project)
+    assert not (project.output / unchanged.FILE_NAME).exists(), "the next run asks TFX what is still there"
     assert not any(one.folder.exists() for one in found)
     assert (project.push / "7" / "saved_model.pb").exists()
     assert metadata_check.check(project) == []
@@ -80,9 +83,20 @@ def test_what_is_removed_is_no_longer_found_by_the_cache(project: Paths) -> None
     assert find_leftovers(project, 1) == []
 
 
+def test_runs_without_a_model_displace_none(project: Paths) -> None:
+    store = connect(project)
+    run, step = store.get_context_type("pipeline_run"), store.put_execution_type(pb.ExecutionType(name="ExampleGen"))
+    for number in range(4, 10):
+        (context,) = store.put_contexts([pb.Context(type_id=run.id, name=f"run {number}")])
+        (execution,) = store.put_executions([pb.Execution(type_id=step, last_known_state=pb.Execution.FAILED)])
+        store.put_attributions_and_associations([], [pb.Association(context_id=context, execution_id=execution)])
+    assert names(project, 2) == {}
+    assert names(project, 1) == {"2": "of earlier runs"}
+
+
 def test_an_interrupted_removal_is_completed_by_the_next(project: Paths) -> None:
     found = find_leftovers(project, 1)
-    next(remove([*found], project), None)
+    remove(found, project)
     found[0].folder.mkdir()
     assert names(project, 1) == {"2": "no longer valid"}
 
