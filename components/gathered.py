@@ -32,6 +32,8 @@ from models.runtime import can_fork, usable_cores
 PROGRESS_LOG = logging.getLogger("transom.progress")
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
 _POLL_S = 0.5
+# The compressed examples that take about as long as another process takes to begin.
+_WORTH_BYTES = 4 * 2**20
 _workers: int | None = None
 
 _Item = TypeVar("_Item")
@@ -52,12 +54,15 @@ class Gatherer:
     make_pipeline: Callable[[], beam.Pipeline] | None = None
     workers: int | None = None
 
-    def gather(self, items: Sequence[_Item], function: Callable[[_Item], _Result], what: str) -> Iterator[_Result]:
+    def gather(
+        self, items: Sequence[_Item], function: Callable[[_Item], _Result], what: str, size: int | None = None
+    ) -> Iterator[_Result]:
         """The results for the items, in their order; each is read only when it is asked for.
 
         Args:
             function: a picklable function; its errors are raised here.
             what: what is done with an item, for the progress: "parts of the tables read".
+            size: the bytes of all items' files, where the items may be too small to be worth a process each.
 
         Raises:
             TransomError: raised by `function`; or a worker was killed.
@@ -66,7 +71,7 @@ class Gatherer:
         tf.io.gfile.makedirs(folder)
         numbered = list(enumerate(items))
         compute = _Compute(function, folder, len(items), what)
-        workers = self.process_count(len(items))
+        workers = self.process_count(len(items) if size is None else min(len(items), 1 + size // _WORTH_BYTES))
         if self.make_pipeline is not None:
             _run(numbered, compute, self.make_pipeline)
         elif workers > 1 and can_fork():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -118,6 +118,11 @@ def split_files(examples: types.Artifact, split: str) -> list[str]:
     """The files of a split, sorted."""
     folder = artifact_utils.get_split_uri([examples], split)
     return sorted(os.path.join(folder, name) for name in tf.io.gfile.listdir(folder))
+
+
+def total_size(files: Iterable[str]) -> int:
+    """The bytes of some files."""
+    return sum(tf.io.gfile.stat(file).length for file in files)
 
 
 def read_split(examples: types.Artifact, split: str) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import itertools
 import os
 import uuid
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.data.row_batches import RowBatch
-from components.tf_examples import RECORD_OPTIONS, from_examples, read_batches, split_files
+from components.tf_examples import RECORD_OPTIONS, from_examples, read_batches, split_files, total_size
 from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
@@ -47,13 +47,13 @@ class Executor(BeamStepExecutor):
             files += [(path, os.path.join(folder, os.path.basename(path))) for path in split_files(examples, split)]
         folder = self._get_tmp_dir()
         transform = partial(_transform_file, task=task, tokenizer=str(step.folder("tokenizer")), temporary=folder)
-        list(self.gatherer.gather(files, transform, "files transformed"))
+        list(self.gatherer.gather(files, transform, "files transformed", total_size(source for source, _ in files)))
 
 
 def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str, temporary: str) -> int:
     """Transforms one file; returns its number of rows."""
     source, target = paths
-    transform = Transformer(task, Tokenizer.load(tokenizer), LabelSpace.load(tokenizer))
+    transform = _transformer(task.model_dump_json(), tokenizer)
     rows = 0
     # A name of its own: a runner may try a file twice, at the same time even.
     written = os.path.join(temporary, uuid.uuid4().hex)
@@ -64,6 +64,12 @@ def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str, te
             rows += len(batch)
     tf.io.gfile.rename(written, target, overwrite=True)
     return rows
+
+
+@lru_cache(maxsize=1)
+def _transformer(task: str, tokenizer: str) -> Transformer:
+    """Kept for a worker's next file: the graph with a preset's vocabulary takes a second."""
+    return Transformer(TaskConfig.model_validate_json(task), Tokenizer.load(tokenizer), LabelSpace.load(tokenizer))
 
 
 class Transformer:
