@@ -27,7 +27,6 @@ from models.training.resuming.stopping import SIGNALS
 from pipeline.runs.error_causes import is_disk_full
 from pipeline.runs.interruption import interruptible, is_interruption
 
-_LOG = logging.getLogger(__name__)
 _LOGGERS = ("transom", "transom.progress")
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
 
@@ -97,9 +96,9 @@ class StepProcess:
         """
         self.connection.close()
         _, status, usage = os.wait4(self.pid, 0)
-        _LOG.warning(
-            "%s: %d MB at most, %.1f s of CPU", self.step, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime
-        )
+        used = f"{usage.ru_maxrss / 1024:.0f} MB at most, {usage.ru_utime + usage.ru_stime:.1f} s of CPU"
+        with contextlib.suppress(OSError):  # the run's log may be on a full disk
+            print(f"{self.step}: {used}", file=sys.stderr, flush=True)
         if self._error is not None:
             raise self._error
         if self._result:
