@@ -8,7 +8,6 @@ its share of the items, because those of Beam's own local workers would first lo
 from __future__ import annotations
 
 import concurrent.futures
-import ctypes
 import logging
 import multiprocessing
 import os
@@ -26,11 +25,12 @@ import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import fn_runner as fn_api_runner
 
 from components.beam_errors import encode_error, reraise
+from components.tf_examples import whole_file
+from models.child_processes import tie_forked
 from models.errors import TransomError
 from models.runtime import can_fork, usable_cores
 
 PROGRESS_LOG = logging.getLogger("transom.progress")
-_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
 _POLL_S = 0.5
 # The compressed examples that take about as long as another process takes to begin.
 _WORTH_BYTES = 4 * 2**20
@@ -118,17 +118,15 @@ class _Compute(beam.DoFn):
                 result = self._function(item)
             except TransomError as error:
                 raise encode_error(error) from error
-            # A runner may try an item twice, at the same time even.
-            written = f"{_name(self._folder, number)}-{uuid.uuid4().hex}"
-            with tf.io.gfile.GFile(written, "wb") as stream:
+            target = _name(self._folder, number)
+            with whole_file(target, os.path.dirname(self._folder)) as path, tf.io.gfile.GFile(path, "wb") as stream:
                 stream.write(pickle.dumps(result, pickle.HIGHEST_PROTOCOL))
-            tf.io.gfile.rename(written, _name(self._folder, number), overwrite=True)
             self.tell()
         yield from ()
 
     def tell(self) -> None:
         """Logs how many results there are."""
-        done = sum("-" not in name for name in tf.io.gfile.listdir(self._folder))
+        done = len(tf.io.gfile.listdir(self._folder))
         if self._total > 1:
             PROGRESS_LOG.info("%d of %d %s", done, self._total, self._what)
 
@@ -181,11 +179,8 @@ def _kill(pool: concurrent.futures.ProcessPoolExecutor) -> None:
 
 def _begin(parent: int) -> None:
     """Has a forked worker end with its parent, and leaves Ctrl-C to that."""
-    signal.set_wakeup_fd(-1)  # its other end is the parent's
+    tie_forked(parent)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the pool ends its workers with it
-    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
     logging.getLogger("transom.progress").handlers = [logging.NullHandler()]  # the parent tells

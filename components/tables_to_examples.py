@@ -24,7 +24,7 @@ from components.data.rows import records
 from components.data.splits import Source
 from components.data.text_keys import TextReading
 from components.gathered import Gatherer
-from components.tf_examples import RECORD_OPTIONS, to_examples
+from components.tf_examples import RECORD_OPTIONS, to_examples, whole_file
 from models.config import TaskConfig
 from models.errors import DataError, TransomError
 
@@ -175,12 +175,11 @@ def _write_shard(
     """Writes the rows of a shard, those to keep, into a file of this name in each split's folder."""
     name, shard, stored = item
     kept = None if stored is None else _load(stored)
-    # A name of its own: a runner may try a shard twice, at the same time even.
-    written = {split: os.path.join(temporary, f"{split}-{uuid.uuid4().hex}") for split in targets}
     with ExitStack() as stack:
-        writers = {
-            split: stack.enter_context(tf.io.TFRecordWriter(path, RECORD_OPTIONS)) for split, path in written.items()
-        }
+        writers = {}
+        for split, folder in targets.items():
+            path = stack.enter_context(whole_file(os.path.join(folder, name), temporary))
+            writers[split] = stack.enter_context(tf.io.TFRecordWriter(path, RECORD_OPTIONS))
         begin = 0
         for source, batch in read.batches(shard):
             chosen = np.ones(len(batch), bool) if kept is None else kept[begin : begin + len(batch)]
@@ -196,5 +195,3 @@ def _write_shard(
                 if wanted:
                     writers[split].write(example)
             begin += len(batch)
-    for split, path in written.items():
-        tf.io.gfile.rename(path, os.path.join(targets[split], name), overwrite=True)

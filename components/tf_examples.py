@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -112,6 +114,17 @@ def _label_sets(column: pa.Array, rows: int) -> list[tuple[str, ...]]:
     names = iter(_strings(column))
     lengths = column.value_lengths().fill_null(0).to_pylist()
     return [tuple(itertools.islice(names, length)) for length in lengths]
+
+
+@contextmanager
+def whole_file(target: str, temporary: str) -> Iterator[str]:
+    """A path to write to in the folder `temporary`; the file gets its own name when it is complete.
+
+    So nobody reads half of it, even if a runner tries the same work twice, or at the same time.
+    """
+    written = os.path.join(temporary, uuid.uuid4().hex)
+    yield written
+    tf.io.gfile.rename(written, target, overwrite=True)
 
 
 def split_files(examples: types.Artifact, split: str) -> list[str]:

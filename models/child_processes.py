@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
-# On request (PR_SET_PDEATHSIG is 1), Linux kills a process when its parent ends, also after `exec`. If the parent ended
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+# On request, Linux kills a process when its parent ends, also after `exec`. If the parent ended
 # before the request, the child has another parent already.
 _TIE = """
 import ctypes, os, signal, sys
@@ -27,3 +30,15 @@ def tied_to_parent(command: Sequence[str]) -> list[str]:
     See prctl(2). A `preexec_fn` would do the same, but may hang if the parent has threads.
     """
     return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command]
+
+
+def tie_forked(parent: int) -> None:
+    """Has a forked process end with its parent, and leaves the parent's signals to that. Linux only.
+
+    Args:
+        parent: its process id. If it has ended before this call, so does this process.
+    """
+    signal.set_wakeup_fd(-1)  # its other end is the parent's
+    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

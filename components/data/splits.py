@@ -37,12 +37,9 @@ class Source:
 
     def splits(self, rows: RowBatch, task: TaskConfig) -> list[str]:
         """The split of each row."""
-        names = [name for name, _ in self.shares]
-        if len(names) == 1:
-            return names * len(rows)
-        ends = np.cumsum([share for _, share in self.shares])
-        parts = self._keys(rows, task) % np.uint64(ends[-1])
-        return [names[index] for index in np.searchsorted(ends, parts, side="right").tolist()]
+        if len(self.shares) == 1:
+            return [self.shares[0][0]] * len(rows)
+        return self.splits_of_keys(self._keys(rows, task))
 
     def _keys(self, rows: RowBatch, task: TaskConfig) -> np.ndarray:
         """The keys of the rows, uint64 [rows]."""
@@ -56,14 +53,11 @@ class Source:
         keys = [split_key(*row) if any(row) else split_key(text) for row, text in zip(values, rows.texts, strict=True)]
         return np.array(keys, np.uint64)
 
-    def split_of_key(self, key: int) -> str:
-        """The split of a row with this `split_key`."""
-        part = key % sum(share for _, share in self.shares)
-        for name, share in self.shares:
-            if part < share:
-                return name
-            part -= share
-        raise AssertionError("a remainder below the sum falls into a share")
+    def splits_of_keys(self, keys: np.ndarray) -> list[str]:
+        """The splits of rows with these `split_key`s, uint64 [rows]."""
+        ends = np.cumsum([share for _, share in self.shares])
+        places = np.searchsorted(ends, keys % np.uint64(ends[-1]), side="right")
+        return [self.shares[place][0] for place in places.tolist()]
 
 
 def sources(data: DataConfig) -> tuple[Source, ...]:

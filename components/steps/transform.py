@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import uuid
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from typing import Any
@@ -21,7 +20,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.data.row_batches import RowBatch
-from components.tf_examples import RECORD_OPTIONS, from_examples, read_batches, split_files, total_size
+from components.tf_examples import RECORD_OPTIONS, from_examples, read_batches, split_files, total_size, whole_file
 from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
@@ -55,14 +54,11 @@ def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str, te
     source, target = paths
     transform = _transformer(task.model_dump_json(), tokenizer)
     rows = 0
-    # A name of its own: a runner may try a file twice, at the same time even.
-    written = os.path.join(temporary, uuid.uuid4().hex)
-    with tf.io.TFRecordWriter(written, RECORD_OPTIONS) as writer:
+    with whole_file(target, temporary) as path, tf.io.TFRecordWriter(path, RECORD_OPTIONS) as writer:
         for batch in read_batches([source]):
             for example in transform(from_examples(batch, task)):
                 writer.write(example)
             rows += len(batch)
-    tf.io.gfile.rename(written, target, overwrite=True)
     return rows
 
 

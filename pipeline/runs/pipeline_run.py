@@ -162,7 +162,6 @@ class _Recorder:
             for step in self.record.steps:
                 self.view.ended(step.name, step.status, 0.0)
             self._save()
-            unchanged.remember(inputs, self.record, config, self.paths)
             return not_blessed_error(self.record) if self.record.status == "not blessed" else None
         outcome = self.run(config, None, None)
         unchanged.remember(inputs, self.record, config, self.paths)

@@ -33,6 +33,7 @@ from pipeline.runs.local.step_launcher import Outputs as Outputs
 from pipeline.runs.local.step_launcher import StepLauncher
 from pipeline.runs.local.step_processes import StepProcess
 from pipeline.runs.store.artifact_files import record_files
+from pipeline.runs.store.clean_up import temporary_folders
 from pipeline.steps import BEGINS_EARLY, MEASURES_TIME
 from serving.server.run.process_memory import available
 
@@ -292,5 +293,5 @@ def _is_reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:
 
 def remove_leftovers(artifacts: Path) -> None:
     """Removes the temporary folders of killed runs."""
-    for folder in artifacts.glob("*/.system/executor_execution/*/.temp"):
+    for folder in temporary_folders(artifacts):
         shutil.rmtree(folder, ignore_errors=True)

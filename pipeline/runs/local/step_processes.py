@@ -7,7 +7,6 @@ run other steps meanwhile. No TensorFlow, no TFX.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import logging
 import multiprocessing
@@ -17,18 +16,18 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from components.beam_errors import decode_error
+from models.child_processes import tie_forked
 from models.errors import TransomError
 from models.training.resuming.stopping import SIGNALS
 from pipeline.runs.error_causes import is_disk_full
 from pipeline.runs.interruption import interruptible, is_interruption
 
 _LOGGERS = ("transom", "transom.progress")
-_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 @dataclass
@@ -42,7 +41,7 @@ class StepProcess:
     step: str
     pid: int
     connection: Connection
-    _result: list[bytes] = field(default_factory=list)
+    _result: bytes | None = None
     _error: BaseException | None = None
 
     @classmethod
@@ -82,7 +81,7 @@ class StepProcess:
             record = logging.makeLogRecord({**content, "step": self.step})
             logging.getLogger(record.name).handle(record)
         elif kind == "result":
-            self._result = [content]
+            self._result = content
         else:
             self._error = content
         return True
@@ -101,8 +100,8 @@ class StepProcess:
             print(f"{self.step}: {used}", file=sys.stderr, flush=True)
         if self._error is not None:
             raise self._error
-        if self._result:
-            return self._result[0]
+        if self._result is not None:
+            return self._result
         raise self._died(status)
 
     def _died(self, status: int) -> TransomError:
@@ -145,10 +144,7 @@ class _Sender(logging.Handler):
 def _run(function: Callable[[], bytes], writer: Connection, parent: int, mask: Iterable[int]) -> NoReturn:
     """The forked process, from its beginning to its end."""
     try:
-        signal.set_wakeup_fd(-1)  # its other end is the parent's
-        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+        tie_forked(parent)
         sender = _Sender(writer)
         for name in _LOGGERS:
             logger = logging.getLogger(name)

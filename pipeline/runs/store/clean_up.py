@@ -17,11 +17,11 @@ from pathlib import Path
 
 from models.errors import TransomError
 from pipeline.paths import Paths
+from pipeline.runs import unchanged
 from pipeline.runs.store import metadata_check
 from serving.errors import PublishError
 from serving.publish.version_folders import versions
 
-_LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
 # The parts of the store's tables that belong to a run: TFX has a context of the type "pipeline_run" for each.
 _RUNS = (
     "SELECT Context.id FROM Context JOIN Type ON Type.id = Context.type_id WHERE Type.name = 'pipeline_run' "
@@ -83,16 +83,21 @@ def find_leftovers(paths: Paths, runs: int) -> list[Leftover]:
     for folder in sorted(folder for folder in paths.artifacts.glob("*/*/*") if folder.name.isdecimal()):
         if folder.parts[-2].startswith("."):
             continue
-        number, state = known.get(str(paths.root / folder.relative_to(paths.artifacts)), (None, _LIVE))
+        number, state = known.get(str(paths.root / folder.relative_to(paths.artifacts)), (None, metadata_check.LIVE))
         if number is None:
             found.append(Leftover(folder, _size(folder), "of a step that did not end"))
-        elif state != _LIVE:
+        elif state != metadata_check.LIVE:
             found.append(Leftover(folder, _size(folder), "no longer valid", number))
         elif number not in needed:
             found.append(Leftover(folder, _size(folder), "of earlier runs", number))
-    for folder in sorted(paths.artifacts.glob("*/.system/executor_execution/*/.temp")):
+    for folder in temporary_folders(paths.artifacts):
         found.append(Leftover(folder, _size(folder), "temporary files of a run that was killed"))
     return found
+
+
+def temporary_folders(artifacts: Path) -> list[Path]:
+    """The temporary folders of steps; while none runs, those of killed runs."""
+    return sorted(artifacts.glob("*/.system/executor_execution/*/.temp"))
 
 
 def _needed(store: sqlite3.Connection, paths: Paths, runs: int) -> set[int]:
@@ -122,10 +127,10 @@ def remove(leftovers: Sequence[Leftover], paths: Paths) -> None:
     if numbers:
         with metadata_check.open_store(paths) as store:
             store.execute("BEGIN EXCLUSIVE")
-            store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", numbers)
+            store.executemany(f"UPDATE Artifact SET state = {metadata_check.DELETED} WHERE id = ?", numbers)
             store.execute("COMMIT")
     metadata_check.seal(paths)
-    (paths.output / "unchanged.json").unlink(missing_ok=True)  # see `pipeline.runs.unchanged`
+    unchanged.forget(paths)
     for one in leftovers:
         shutil.rmtree(one.folder)
 

@@ -28,13 +28,13 @@ from tflite.host.json_text import to_json
 
 SCHEMA_VERSION = 10
 """The schema version of the installed ml-metadata; a test compares the two."""
-_LIVE, _DELETED = 2, 4  # ml_metadata's Artifact.State
+LIVE, DELETED = 2, 4  # ml_metadata's Artifact.State
 _BUSY_S = 5.0
 _THOROUGH_BYTES = 64 * 2**20
 AGAIN = "again"
 """A copy of `components.artifacts.MEASURE_AGAIN`, whose module imports TensorFlow; a test compares the two."""
 _DELETE_TEMPORARY_REFUSALS = (
-    f"UPDATE Artifact SET state = {_DELETED} WHERE state = {_LIVE} AND id IN "
+    f"UPDATE Artifact SET state = {DELETED} WHERE state = {LIVE} AND id IN "
     "(SELECT artifact_id FROM ArtifactProperty WHERE name = ? AND is_custom_property = 1 AND int_value = 1)"
 )
 _HEADER, _COUNTER = b"SQLite format 3\0", slice(24, 28)  # https://www.sqlite.org/fileformat2.html
@@ -68,7 +68,7 @@ def check(paths: Paths) -> list[str]:
         _check_age(store, paths)
         gone = _incomplete_artifacts(store, paths)
         store.execute("BEGIN EXCLUSIVE")
-        store.executemany(f"UPDATE Artifact SET state = {_DELETED} WHERE id = ?", [(number,) for number, _ in gone])
+        store.executemany(f"UPDATE Artifact SET state = {DELETED} WHERE id = ?", [(number,) for number, _ in gone])
         store.execute(_DELETE_TEMPORARY_REFUSALS, (AGAIN,))
         store.execute("COMMIT")
     _seal_file(path).unlink(missing_ok=True)  # it would not match what this run writes
@@ -221,7 +221,7 @@ def _incomplete_artifacts(store: sqlite3.Connection, paths: Paths) -> list[tuple
 
     The store holds absolute paths: after a project was moved, they lead to its old place.
     """
-    rows = store.execute("SELECT id, uri FROM Artifact WHERE state = ?", (_LIVE,)).fetchall()
+    rows = store.execute("SELECT id, uri FROM Artifact WHERE state = ?", (LIVE,)).fetchall()
     folders = [(number, Path(str(uri))) for number, uri in rows if str(uri).startswith(os.sep)]
     return [
         (number, folder.parts[-3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,7 +64,11 @@ def test_given_splits() -> None:
         ("eval", ("b.csv",)),
         ("test", ("c.csv", "d.csv")),
     ]
-    assert {source.split_of_key(key) for source in sources(whole) for key in range(50)} == {"train", "eval", "test"}
+    assert {name for source in sources(whole) for name in source.splits_of_keys(np.arange(50, dtype=np.uint64))} == {
+        "train",
+        "eval",
+        "test",
+    }
     assert split_names(DataConfig(train="a.csv")) == ("train", "eval")
     assert split_names(DataConfig(train="a.csv", eval="b.csv")) == ("train", "eval")
     train = sources(DataConfig(train="a.csv", test="c.csv"))[0]

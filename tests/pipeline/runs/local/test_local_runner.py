@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recording_listener import RecordingListener
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
@@ -13,17 +14,6 @@ from pipeline.runs.local import local_runner
 
 # TFX uses a deprecated API of protobuf.
 pytestmark = pytest.mark.filterwarnings("ignore:label:DeprecationWarning")
-
-
-class _RecordingListener:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def started(self, step: str) -> None:
-        self.lines.append(f"{step} started")
-
-    def ended(self, step: str, status: str, seconds: float) -> None:
-        self.lines.append(f"{step} {status}")
 
 
 def _pipeline(folder: Path) -> Pipeline:
@@ -37,7 +27,7 @@ def _pipeline(folder: Path) -> Pipeline:
 
 
 def test_a_step_is_done_then_cached(tmp_path: Path) -> None:
-    listener, outputs = _RecordingListener(), local_runner.Outputs()
+    listener, outputs = RecordingListener(), local_runner.Outputs()
     for _ in range(2):
         local_runner.run(_pipeline(tmp_path), listener, outputs)
     assert listener.lines == ["LiveModel started", "LiveModel done", "LiveModel started", "LiveModel cached"]
@@ -48,7 +38,7 @@ def test_a_step_whose_results_cannot_be_kept_has_ended_too(tmp_path: Path) -> No
     """Otherwise its line on the terminal would continue, and the record would show it as running."""
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "artifacts" / ".files").touch()
-    listener = _RecordingListener()
+    listener = RecordingListener()
     with pytest.raises(OSError, match=r"\.files"):
         local_runner.run(_pipeline(tmp_path), listener, {})
     assert listener.lines == ["LiveModel started", "LiveModel failed"]

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from recording_listener import RecordingListener
 from tfx import types
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
@@ -45,22 +46,11 @@ class Sleeper(Step, executor=Executor):
     PARAMETERS = {"settings": str}
 
 
-class Listener:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def started(self, step: str) -> None:
-        self.lines.append(f"{step} started")
-
-    def ended(self, step: str, status: str, seconds: float) -> None:
-        self.lines.append(f"{step} {status}")
-
-
 class Graph:
     """Steps that sleep."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._folder, self._steps, self.listener = folder, [], Listener()
+        self._folder, self._steps, self.listener = folder, [], RecordingListener()
         self.outputs: local_runner.Outputs = {}
         monkeypatch.setattr(local_runner, "can_fork", lambda: True)  # these steps do not use TensorFlow
         monkeypatch.setattr(local_runner, "usable_cores", lambda: 3)
