@@ -104,8 +104,8 @@ def test_a_process_that_dies_is_an_error_with_the_signal(number: signal.Signals,
 
 def test_a_request_to_stop_reaches_the_process() -> None:
     def function() -> bytes:
-        LOG.warning("running")
         try:
+            LOG.warning("running")
             time.sleep(60)
         except KeyboardInterrupt:
             raise Interrupted("asleep", kept="nothing") from None
