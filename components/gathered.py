@@ -14,9 +14,11 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,14 +26,15 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import fn_runner as fn_api_runner
 
-from components.beam_errors import encode_error, reraise
 from components.tf_examples import whole_file
 from models.child_processes import tie_forked
 from models.errors import TransomError
+from models.row_progress import RowProgress, count_as, finish_file, row_progress
 from models.runtime import can_fork, usable_cores
 
 PROGRESS_LOG = logging.getLogger("transom.progress")
-_POLL_S = 0.5
+_POLL_S, _TELL_S = 0.5, 5.0
+_FAILED = "-failed"
 # The compressed examples that take about as long as another process takes to begin.
 _WORTH_BYTES = 4 * 2**20
 _workers: int | None = None
@@ -55,32 +58,42 @@ class Gatherer:
     workers: int | None = None
 
     def gather(
-        self, items: Sequence[_Item], function: Callable[[_Item], _Result], what: str, size: int | None = None
+        self,
+        items: Sequence[_Item],
+        function: Callable[[_Item], _Result],
+        verb: str,
+        sizes: Sequence[int],
+        rows: int | None = None,
     ) -> Iterator[_Result]:
         """The results for the items, in their order; each is read only when it is asked for.
 
         Args:
-            function: a picklable function; its errors are raised here.
-            what: what is done with an item, for the progress: "parts of the tables read".
-            size: the bytes of all items' files, where the items may be too small to be worth a process each.
+            function: a picklable function; its errors are raised here. It counts its rows, see `models.row_progress`.
+            verb: what is done with a row, for the progress: "counted".
+            sizes: the bytes of each item.
+            rows: the number of all items' rows, if it is known.
 
         Raises:
             TransomError: raised by `function`; or a worker was killed.
         """
         folder = os.path.join(self.temporary, f"gathered-{uuid.uuid4().hex}")
         tf.io.gfile.makedirs(folder)
-        numbered = list(enumerate(items))
-        compute = _Compute(function, folder, len(items), what)
-        workers = self.process_count(len(items) if size is None else min(len(items), 1 + size // _WORTH_BYTES))
-        if self.make_pipeline is not None:
-            _run(numbered, compute, self.make_pipeline)
-        elif workers > 1 and can_fork():
-            _run_forked([numbered[first::workers] for first in range(workers)], compute)
-        else:
-            _run(numbered, compute, in_memory_pipeline)
+        numbered = [(number, (item, size)) for number, (item, size) in enumerate(zip(items, sizes, strict=True))]
+        compute = _Compute(function, folder)
+        workers = self.process_count(min(len(items), 1 + sum(sizes) // _WORTH_BYTES))
+        with row_progress(RowProgress(verb, rows, sum(sizes), workers)) as progress:
+            if self.make_pipeline is not None:
+                with _telling(lambda: f"{verb} {len(tf.io.gfile.listdir(folder))} of {len(items)} files"):
+                    _run(numbered, compute, self.make_pipeline)
+            elif workers > 1 and can_fork():
+                _run_forked([numbered[first::workers] for first in range(workers)], compute, progress)
+            else:
+                _run(numbered, compute, in_memory_pipeline)
+        first = _first_failed(folder)
+        if first is not None:
+            raise _load(_name(folder, first, _FAILED))
         for number in range(len(items)):
-            with tf.io.gfile.GFile(_name(folder, number), "rb") as stream:
-                yield pickle.loads(stream.read())
+            yield _load(_name(folder, number))
 
     def process_count(self, items: int) -> int:
         """The number of processes for so many items, without a runner."""
@@ -101,38 +114,78 @@ def use_workers(count: int | None) -> None:
     _workers = count
 
 
-def _name(folder: str, number: int) -> str:
-    return os.path.join(folder, f"{number:06d}")
-
-
 class _Compute(beam.DoFn):
-    """(number, items) to a file with the result of the function for the item."""
+    """(number, items with their sizes) to a file with the result of the function for the item, or with its error.
 
-    def __init__(self, function: Callable[[Any], Any], folder: str, total: int, what: str) -> None:
-        self._function, self._folder, self._total, self._what = function, folder, total, what
+    Beam would pass on an error only as text, and the runners of a cluster would first try the item three times more.
+    """
 
-    def process(self, element: tuple[int, Iterable[Any]]) -> Iterator[None]:
+    def __init__(self, function: Callable[[Any], Any], folder: str) -> None:
+        self._function, self._folder = function, folder
+
+    def process(self, element: tuple[int, Iterable[tuple[Any, int]]]) -> Iterator[None]:
         number, items = element
-        for item in items:
+        for item, size in items:
+            if number > min(_failed(self._folder), default=number):
+                return
             try:
-                result = self._function(item)
+                self._store(_name(self._folder, number), self._function(item))
             except TransomError as error:
-                raise encode_error(error) from error
-            target = _name(self._folder, number)
-            with whole_file(target, os.path.dirname(self._folder)) as path, tf.io.gfile.GFile(path, "wb") as stream:
-                stream.write(pickle.dumps(result, pickle.HIGHEST_PROTOCOL))
-            self.tell()
+                self._store(_name(self._folder, number, _FAILED), error)
+            finish_file(size)
         yield from ()
 
-    def tell(self) -> None:
-        """Logs how many results there are."""
-        done = len(tf.io.gfile.listdir(self._folder))
-        if self._total > 1:
-            PROGRESS_LOG.info("%d of %d %s", done, self._total, self._what)
+    def has_failed(self) -> bool:
+        """Whether nothing that is still computed can change which error is raised."""
+        return _first_failed(self._folder) is not None
+
+    def _store(self, target: str, content: Any) -> None:
+        with whole_file(target, os.path.dirname(self._folder)) as path, tf.io.gfile.GFile(path, "wb") as stream:
+            stream.write(pickle.dumps(content, pickle.HIGHEST_PROTOCOL))
+
+
+def _name(folder: str, number: int, ending: str = "") -> str:
+    return os.path.join(folder, f"{number:06d}{ending}")
+
+
+def _load(path: str) -> Any:
+    with tf.io.gfile.GFile(path, "rb") as stream:
+        return pickle.loads(stream.read())
+
+
+def _failed(folder: str) -> list[int]:
+    """The items with an error, so far."""
+    return [int(name.removesuffix(_FAILED)) for name in tf.io.gfile.listdir(folder) if name.endswith(_FAILED)]
+
+
+def _first_failed(folder: str) -> int | None:
+    """The first item with an error, once all before it are done: which error is raised must not depend on time."""
+    first = min(_failed(folder), default=None)
+    if first is None or any(not tf.io.gfile.exists(_name(folder, number)) for number in range(first)):
+        return None
+    return first
+
+
+@contextmanager
+def _telling(note: Callable[[], str]) -> Iterator[None]:
+    """Logs a note every few seconds in the block: what workers elsewhere have done shows only in the folder."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(_TELL_S):
+            PROGRESS_LOG.info("%s", note())
+
+    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _run(numbered: Sequence[tuple[int, Any]], compute: _Compute, make_pipeline: Callable[[], beam.Pipeline]) -> None:
-    with reraise(), make_pipeline() as pipeline:
+    with make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Items" >> beam.Create(list(numbered), reshuffle=False).with_output_types(tuple[int, Any])
@@ -142,21 +195,29 @@ def _run(numbered: Sequence[tuple[int, Any]], compute: _Compute, make_pipeline: 
         )
 
 
-def _run_forked(shares: Sequence[Sequence[tuple[int, Any]]], compute: _Compute) -> None:
+def _run_share(place: int, numbered: Sequence[tuple[int, Any]], compute: _Compute) -> None:
+    count_as(place)
+    _run(numbered, compute, in_memory_pipeline)
+
+
+def _run_forked(shares: Sequence[Sequence[tuple[int, Any]]], compute: _Compute, progress: RowProgress) -> None:
     context = multiprocessing.get_context("fork")
     sys.stdout.flush()
     sys.stderr.flush()
     with concurrent.futures.ProcessPoolExecutor(
         len(shares), mp_context=context, initializer=_begin, initargs=(os.getpid(),)
     ) as pool:
-        futures = [pool.submit(_run, share, compute, in_memory_pipeline) for share in shares]
+        futures = [pool.submit(_run_share, place, share, compute) for place, share in enumerate(shares)]
         try:
             while any(not future.done() for future in futures):
                 concurrent.futures.wait(futures, timeout=_POLL_S, return_when=concurrent.futures.FIRST_EXCEPTION)
-                compute.tell()
+                progress.tell()
                 for future in futures:
                     if future.done():
                         future.result()
+                if compute.has_failed():
+                    _kill(pool)
+                    return
             for future in futures:
                 future.result()
         except BrokenProcessPool as error:

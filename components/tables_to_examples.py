@@ -27,6 +27,7 @@ from components.gathered import Gatherer
 from components.tf_examples import RECORD_OPTIONS, to_examples, whole_file
 from models.config import TaskConfig
 from models.errors import DataError, TransomError
+from models.row_progress import count_rows
 
 SHARD_BYTES = 32 * 2**20
 # If `dedupe` keeps one row of each text, it is that of the first of these splits.
@@ -35,10 +36,11 @@ _PRIORITY = ("test", "eval", "train")
 
 @dataclass(frozen=True)
 class Part:
-    """A file, or a part of it, and where its rows go."""
+    """A file, or a part of it, and where its rows go; `size`: its bytes, of a part about."""
 
     source: Source
     path: Path
+    size: int
     span: Span | None = None
 
 
@@ -61,7 +63,7 @@ def plan_shards(
     for source, path in files:
         bytes_of_file = path.stat().st_size
         if bytes_of_file < size:
-            small.append(Part(source, path))
+            small.append(Part(source, path, bytes_of_file))
             taken += bytes_of_file
             if taken >= size:
                 shards.append(tuple(small))
@@ -70,7 +72,7 @@ def plan_shards(
         shards += [tuple(small)] if small else []
         small, taken = [], 0
         spans = [None] if task.type == "regression" else open_table(path, configured).spans(size)
-        shards += [(Part(source, path, span),) for span in spans]
+        shards += [(Part(source, path, bytes_of_file // len(spans), span),) for span in spans]
     return [*shards, tuple(small)] if small else shards
 
 
@@ -81,8 +83,8 @@ def write_examples(
     reading: TextReading | None,
     targets: Mapping[str, str],
     gatherer: Gatherer,
-) -> None:
-    """Writes the rows of the shards as serialized tf.Examples.
+) -> dict[str, int]:
+    """Writes the rows of the shards as serialized tf.Examples; returns the number of rows of each split.
 
     Args:
         reading: decides which texts are the same, of which one row is kept; None: all rows are kept.
@@ -91,17 +93,19 @@ def write_examples(
     Raises:
         DataError: a row cannot be read.
     """
-    read = _Reading(configured, task)
+    read, sizes = _Reading(configured, task), [sum(part.size for part in shard) for shard in shards]
     kept: list[str | None] = [None] * len(shards)
     if reading is not None:
-        keys = gatherer.gather(shards, partial(_text_keys, read=read, reading=reading), "parts of the tables compared")
+        keys = gatherer.gather(shards, partial(_text_keys, read=read, reading=reading), "compared", sizes)
         kept = [_store(rows, gatherer.temporary) for rows in _first_of_each(list(keys))]
     for folder in targets.values():
         tf.io.gfile.makedirs(folder)
     names = (f"data_tfrecord-{number:05d}-of-{len(shards):05d}.gz" for number in range(len(shards)))
     write = partial(_write_shard, read=read, targets=dict(targets), temporary=gatherer.temporary)
-    for _ in gatherer.gather(list(zip(names, shards, kept, strict=True)), write, "parts of the tables read"):
-        pass
+    counts = dict.fromkeys(targets, 0)
+    for written in gatherer.gather(list(zip(names, shards, kept, strict=True)), write, "read", sizes):
+        counts = {split: rows + written[split] for split, rows in counts.items()}
+    return counts
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class _Reading:
                 table = open_table(part.path, self.format, part.span)
                 for batch in row_batches(table, self.task):
                     yield part.source, batch
+                    count_rows(len(batch))
             except TransomError as error:
                 whole = self._whole_error(part)
                 if whole is None:
@@ -171,12 +176,12 @@ def _load(path: str) -> np.ndarray:
 
 def _write_shard(
     item: tuple[str, Shard, str | None], read: _Reading, targets: Mapping[str, str], temporary: str
-) -> None:
-    """Writes the rows of a shard, those to keep, into a file of this name in each split's folder."""
+) -> dict[str, int]:
+    """Writes the rows of a shard, those to keep, into a file of this name in each split's folder; counts them."""
     name, shard, stored = item
     kept = None if stored is None else _load(stored)
     with ExitStack() as stack:
-        writers = {}
+        writers, rows = {}, dict.fromkeys(targets, 0)
         for split, folder in targets.items():
             path = stack.enter_context(whole_file(os.path.join(folder, name), temporary))
             writers[split] = stack.enter_context(tf.io.TFRecordWriter(path, RECORD_OPTIONS))
@@ -194,4 +199,6 @@ def _write_shard(
             for split, example, wanted in zip(splits, to_examples(batch, read.task), chosen.tolist(), strict=True):
                 if wanted:
                     writers[split].write(example)
+                    rows[split] += 1
             begin += len(batch)
+    return rows

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,12 +19,15 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.data.row_batches import RowBatch
 from components.data.rows import Record
 from models.config import TaskConfig
+from models.row_progress import count_rows
+from tflite.host.json_text import to_json
 
 # The rows that TensorFlow reads at once: few, because one may have 50 MB.
 _READ_ROWS = 128
 # The rows, or the bytes, from which on a batch is full.
 _BATCH_ROWS, _BATCH_BYTES = 4096, 8 * 2**20
-
+# The property of an artifact with examples that holds the number of rows of each split, as JSON.
+_ROWS = "rows"
 
 RECORD_OPTIONS = tf.io.TFRecordOptions("GZIP", compression_level=1)
 """Of TFRecords: a fifth of the default level's time, for files that are a fifth larger."""
@@ -133,9 +137,22 @@ def split_files(examples: types.Artifact, split: str) -> list[str]:
     return sorted(os.path.join(folder, name) for name in tf.io.gfile.listdir(folder))
 
 
-def total_size(files: Iterable[str]) -> int:
-    """The bytes of some files."""
-    return sum(tf.io.gfile.stat(file).length for file in files)
+def file_sizes(files: Iterable[str]) -> list[int]:
+    """The bytes of each file."""
+    return [tf.io.gfile.stat(file).length for file in files]
+
+
+def set_row_counts(examples: types.Artifact, rows: Mapping[str, int]) -> None:
+    """Notes the number of rows of each split."""
+    examples.set_string_custom_property(_ROWS, to_json(dict(rows), ascii=True))
+
+
+def row_count(examples: types.Artifact, splits: Iterable[str]) -> int | None:
+    """The number of rows of some splits; None if it was not noted."""
+    noted = examples.get_string_custom_property(_ROWS)
+    counts: dict[str, int] = json.loads(noted) if noted else {}
+    splits = list(splits)
+    return sum(counts[split] for split in splits) if counts.keys() >= set(splits) else None
 
 
 def read_split(examples: types.Artifact, split: str) -> Iterator[bytes]:
@@ -149,7 +166,10 @@ def read_row_batches(examples: types.Artifact, split: str, task: TaskConfig) -> 
 
 
 def read_batches(files: Sequence[str]) -> Iterator[list[bytes]]:
-    """The serialized tf.Examples of some files, in batches of a limited number of rows and bytes."""
+    """The serialized tf.Examples of some files, in batches of a limited number of rows and bytes.
+
+    A batch counts as done when the next is asked for, see `models.row_progress`.
+    """
     dataset = tf.data.TFRecordDataset(list(files), "GZIP", buffer_size=1 << 20).batch(_READ_ROWS).prefetch(2)
     batch: list[bytes] = []
     size = 0
@@ -158,6 +178,8 @@ def read_batches(files: Sequence[str]) -> Iterator[list[bytes]]:
         size += sum(map(len, batch[-len(read) :]))
         if len(batch) >= _BATCH_ROWS or size >= _BATCH_BYTES:
             yield batch
+            count_rows(len(batch))
             batch, size = [], 0
     if batch:
         yield batch
+        count_rows(len(batch))

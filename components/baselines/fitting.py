@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from models import shared_metrics
 from models.config import TaskConfig
 from models.errors import DataError
 
+PROGRESS_LOG = logging.getLogger("transom.progress")
 MOST_ROWS = {"train": 20_000, "eval": 5_000, "test": 20_000}
 MOST_CHARACTERS = {"train": 5_000_000, "eval": 1_000_000, "test": 5_000_000}
 """Samples of this size take seconds; a linear model hardly gains from more rows."""
@@ -113,6 +115,7 @@ def _fit_linear(
     others: dict[str, list[Record]],
     folder: Path,
 ) -> LinearFit:
+    PROGRESS_LOG.info("fitting a linear model to %d rows", len(rows))
     targets = _targets(task, labels, rows)
     if (targets == targets[:1]).all():
         what = "target" if task.type == "regression" else "label" if task.type == "single_label" else "labels"

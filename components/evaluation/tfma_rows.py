@@ -23,6 +23,7 @@ from components.evaluation.metrics import UNKNOWN, UNLABELLED
 from components.evaluation.slices import characters, slice_values
 from components.evaluation.tfma_metric import LINEAR_KEY
 from models.config import TaskConfig
+from models.row_progress import count_rows
 
 INFERENCE_ROWS = 32
 """Rows per call of the model. They are padded to the longest text of the call, so more rows would waste work."""
@@ -109,6 +110,7 @@ class RowReader:
                     for name in self._columns
                 },
             }
+            count_rows(len(rows))
 
     def _key(self, features: Mapping[str, tf.train.Feature]) -> int:
         """The key of a row's texts in the stored predictions."""

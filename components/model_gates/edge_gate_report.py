@@ -10,6 +10,7 @@ from typing import Any
 from components.artifacts import BLESSED, MEASURE_AGAIN
 from components.model_gates.variant_export import REFERENCE, brief, load_export_errors
 from models.errors import ModelError
+from models.row_progress import RowProgress, row_progress
 from models.saved.restore import restore
 from tflite.config import EdgeConfig
 from tflite.convert.variants import Variant
@@ -55,7 +56,8 @@ def edge_gate_report(
         return {**choose_variant(broken, None, config), MEASURE_AGAIN: unmeasured}
     PROGRESS_LOG.info("predicting %d rows with Keras", len(rows))
     model = restore(folder)
-    reference = keras_reference(model, rows, max(config.lengths, default=model.tokenizer.max_length))
+    with row_progress(RowProgress("predicted", len(rows), what="with Keras")):
+        reference = keras_reference(model, rows, max(config.lengths, default=model.tokenizer.max_length))
     candidates = []
     for variant in config.variants:
         if errors[variant]:
@@ -63,7 +65,8 @@ def edge_gate_report(
             continue
         PROGRESS_LOG.info("predicting %d rows with %s", len(rows), variant)
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
-        parity = compare(bundle, reference, rows, min_slice_size)
+        with row_progress(RowProgress("predicted", len(rows), what=f"with {variant}")):
+            parity = compare(bundle, reference, rows, min_slice_size)
         candidates.append(Candidate(variant, parity, costs[variant], tuple(bundle.manifest.report["operations"])))
     report = choose_variant(candidates, costs.get(REFERENCE), config)
     slow = not report[BLESSED] and config.budget.latency_ratio is not None

@@ -16,9 +16,10 @@ from components.baselines.fitting import fit_baselines
 from components.baselines.stored_baselines import Baselines as FittedBaselines
 from components.config import BaselinesConfig
 from components.data.rows import Record
-from components.tf_examples import from_example, read_split
+from components.tf_examples import read_row_batches, row_count
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
+from models.row_progress import RowProgress, row_progress
 
 USER_LOG = logging.getLogger("transom")
 _TASK_KEYS = {"type", "text", "text_pair", "label", "labels"}
@@ -36,10 +37,11 @@ class Executor(StepExecutor):
         task, examples = step.config("task", TaskConfig), step.artifact("examples")
 
         def read(split: str) -> Iterator[Record]:
-            return (from_example(row, task) for row in read_split(examples, split))
+            return (record for batch in read_row_batches(examples, split, task) for record in batch.records())
 
-        linear = bool(step.parameters["linear"])
-        fitted = fit_baselines(task, step.splits("examples"), read, step.folder("baselines"), linear=linear)
+        linear, splits = bool(step.parameters["linear"]), step.splits("examples")
+        with row_progress(RowProgress("read", row_count(examples, splits))):
+            fitted = fit_baselines(task, splits, read, step.folder("baselines"), linear=linear)
         USER_LOG.info("%s", describe(fitted))
 
 

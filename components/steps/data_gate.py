@@ -16,7 +16,7 @@ from components.data.gate.anomalies import anomaly_findings, load_anomalies
 from components.data.gate.counts import SplitFacts
 from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
 from components.gathered import Gatherer
-from components.tf_examples import from_examples, read_batches, read_row_batches, split_files, total_size
+from components.tf_examples import file_sizes, from_examples, read_batches, read_row_batches, row_count, split_files
 from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig, TokenizerConfig
 from tflite.host.json_text import to_json
@@ -66,8 +66,8 @@ def count_examples(
         split: SplitFacts(split, task, reading) for split in artifact_utils.decode_split_names(examples.split_names)
     }
     files = [(split, file) for split in facts for file in split_files(examples, split)]
-    count, size = partial(_count_file, task=task, reading=reading), total_size(path for _, path in files)
-    for part in gatherer.gather(files, count, "files counted", size):
+    count, sizes = partial(_count_file, task=task, reading=reading), file_sizes(path for _, path in files)
+    for part in gatherer.gather(files, count, "counted", sizes, row_count(examples, facts)):
         facts[part.name].merge(part)
     return facts
 

@@ -34,10 +34,11 @@ from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics
-from components.tf_examples import read_split, split_files
+from components.tf_examples import read_split, row_count, split_files
 from components.tfx_step import BeamExecutor, Step, StepRun
 from models.config import CONFIG_FILE, TaskConfig
 from models.errors import DataError, ModelError
+from models.row_progress import RowProgress, row_progress
 from models.saved.model_identity import model_digest
 from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.labels import LabelSpace
@@ -102,7 +103,8 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
             standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([split]),
             standard_component_specs.MODULE_PATH_KEY: tfma_rows.__name__,
         }
-        super().Do(inputs, {key: step.artifacts[key] for key in ("evaluation", "blessing")}, properties)
+        with row_progress(RowProgress("measured", row_count(step.artifact("examples"), [split]))):
+            super().Do(inputs, {key: step.artifacts[key] for key in ("evaluation", "blessing")}, properties)
         folder = step.artifact("evaluation").uri
         notes = () if split == "test" else (_NO_TEST_SPLIT,)
         measured = read_measurements(folder, task.type)

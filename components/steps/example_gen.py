@@ -29,6 +29,7 @@ from components.data.splits import Source, sources, split_names
 from components.data.text_keys import READING_KEYS, load_text_reading
 from components.fingerprint import fingerprint
 from components.tables_to_examples import plan_shards, write_examples
+from components.tf_examples import set_row_counts
 from components.tfx_step import BeamExecutor
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
@@ -185,8 +186,9 @@ class Executor(BeamExecutor):
         examples.split_names = artifact_utils.encode_split_names(list(names))
         shards = plan_shards(_files(data, exec_properties), data.format, task)
         targets = {name: artifact_utils.get_split_uri([examples], name) for name in names}
-        write_examples(shards, data.format, task, reading, targets, self.gatherer)
+        rows = write_examples(shards, data.format, task, reading, targets, self.gatherer)
         _check_unchanged(exec_properties)
+        set_row_counts(examples, rows)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         examples_utils.set_file_format(examples, "tfrecords_gzip")
 

@@ -21,7 +21,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, json_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.tf_examples import read_batches, split_files, total_size
+from components.tf_examples import file_sizes, read_batches, row_count, split_files
 from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig
 from tflite.host.json_text import to_json
@@ -43,9 +43,9 @@ class Executor(BeamStepExecutor):
         statistics.split_names = artifact_utils.encode_split_names(splits)
         statistics.span = examples.span
         files = [(split, path) for split in splits for path in split_files(examples, split)]
-        generators, size = _generators(), total_size(path for _, path in files)
+        generators, sizes = _generators(), file_sizes(path for _, path in files)
         counts = {split: [generator.create_accumulator() for generator in generators] for split in splits}
-        for split, part in self.gatherer.gather(files, _count_file, "files counted", size):
+        for split, part in self.gatherer.gather(files, _count_file, "counted", sizes, row_count(examples, splits)):
             parts = zip(generators, counts[split], part, strict=True)
             counts[split] = [generator.merge_accumulators([before, more]) for generator, before, more in parts]
         for split, accumulators in counts.items():

@@ -19,7 +19,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.preset_fingerprint import load_checked_tokenizer
-from components.tf_examples import from_examples, read_batches, split_files
+from components.tf_examples import file_sizes, from_examples, read_batches, row_count, split_files
 from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import ModelConfig, PresetConfig, TaskConfig, TokenizerConfig
 from models.text.vocabulary_training import count_unnormalized, learn_wordpiece, normalize_counts
@@ -37,10 +37,11 @@ class Executor(BeamStepExecutor):
         settings = json.loads(step.parameters["settings"])
         task = TaskConfig.model_validate(settings["task"])
         config, preset = TokenizerConfig.model_validate(settings["tokenizer"]), settings["preset"]
-        files = split_files(step.artifact("examples"), "train")
+        examples = step.artifact("examples")
+        files, rows = split_files(examples, "train"), row_count(examples, ["train"])
         count = partial(_count_file, task=task, config=None if preset else config)
         counts = _Counts()
-        for part in self.gatherer.gather(files, count, "files counted"):
+        for part in self.gatherer.gather(files, count, "counted", file_sizes(files), rows):
             counts.add(part)
         tokenizer = (
             load_checked_tokenizer(preset, config, step.parameters["preset"])

@@ -20,7 +20,15 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.artifacts import TokenizerArtifact
 from components.data.row_batches import RowBatch
-from components.tf_examples import RECORD_OPTIONS, from_examples, read_batches, split_files, total_size, whole_file
+from components.tf_examples import (
+    RECORD_OPTIONS,
+    file_sizes,
+    from_examples,
+    read_batches,
+    row_count,
+    split_files,
+    whole_file,
+)
 from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig
 from models.text.preprocessing import Preprocessor
@@ -46,7 +54,8 @@ class Executor(BeamStepExecutor):
             files += [(path, os.path.join(folder, os.path.basename(path))) for path in split_files(examples, split)]
         folder = self._get_tmp_dir()
         transform = partial(_transform_file, task=task, tokenizer=str(step.folder("tokenizer")), temporary=folder)
-        list(self.gatherer.gather(files, transform, "files transformed", total_size(source for source, _ in files)))
+        sizes, rows = file_sizes(source for source, _ in files), row_count(examples, splits)
+        list(self.gatherer.gather(files, transform, "transformed", sizes, rows))
 
 
 def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str, temporary: str) -> int:

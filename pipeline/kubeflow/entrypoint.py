@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.beam_errors import decode_error
 from models.errors import Interrupted, TransomError
 from models.runtime import prepare
 from pipeline.kubeflow.attempts import FailureNote
+from pipeline.runs.error_causes import known_error
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal.console import View, shown_messages
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"transom: {options.step}: {'; '.join(stopped.render().splitlines())}", file=sys.stderr, flush=True)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last resort: any error becomes the last line of the log)
-        transom_error = decode_error(error)
+        transom_error = known_error(error)
         if transom_error is None:
             traceback.print_exc()
         line = last_line(options.step, error if transom_error is None else transom_error)

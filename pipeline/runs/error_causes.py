@@ -17,6 +17,11 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def known_error(error: BaseException) -> TransomError | None:
+    """The first of Transom's errors among an error and its causes."""
+    return next((cause for cause in causes(error) if isinstance(cause, TransomError)), None)
+
+
 def error_text(error: BaseException) -> str:
     """For people: our own errors in full, others with their type."""
     return error.render() if isinstance(error, TransomError) else f"{type(error).__name__}: {error}"

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.beam_errors import decode_error
 from models import compile_cache, heap
 from models.errors import GateError, TransomError
 from models.runtime import prepare
@@ -22,7 +21,7 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.runs import unchanged
-from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full
+from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full, known_error
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.label_error_places import add_places
 from pipeline.runs.run_lock import hold_lock
@@ -197,7 +196,7 @@ class _Recorder:
             known = (
                 None
                 if is_disk_full(error)
-                else decode_error(error) or metadata_check.explain_store_error(error, self.paths)
+                else known_error(error) or metadata_check.explain_store_error(error, self.paths)
             )
             outcome = known or self._unexpected(error)
             self.record.stop("failed", outcome.render())

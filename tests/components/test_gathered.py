@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pytest
 
 from components.gathered import Gatherer
 from models.errors import DataError
+from models.row_progress import count_rows
+
+
+def gather(gatherer: Gatherer, numbers: list[int], function: Any = None, rows: int | None = None) -> Iterator[int]:
+    return gatherer.gather(numbers, function or square, "squared", [10**7] * len(numbers), rows)
 
 
 def square(number: int) -> int:
@@ -20,19 +30,63 @@ def square(number: int) -> int:
     return number * number
 
 
+def slow_square(number: int) -> int:
+    time.sleep(0.5 if number == -3 else 0)
+    return square(number)
+
+
+def sleep(seconds: int) -> int:
+    time.sleep(max(seconds, 0))
+    return square(seconds)
+
+
+def count_slowly(number: int) -> int:
+    for _ in range(10):
+        time.sleep(0.07)
+        count_rows(10)
+    return number
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("make_pipeline", [None, beam.Pipeline])
 def test_results_in_the_order_of_the_items(tmp_path: Path, workers: int, make_pipeline: type | None) -> None:
     gatherer, numbers = Gatherer(str(tmp_path), make_pipeline, workers), [3, 1, 2, *range(20)]
-    assert list(gatherer.gather(numbers, square, "numbers")) == [number * number for number in numbers]
-    assert list(gatherer.gather([], square, "numbers")) == []
+    assert list(gather(gatherer, numbers)) == [number * number for number in numbers]
+    assert list(gather(gatherer, [])) == []
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_passes_with_its_parts(tmp_path: Path, workers: int) -> None:
     with pytest.raises(DataError) as caught:
-        list(Gatherer(str(tmp_path), workers=workers).gather([1, -2, 3], square, "numbers"))
+        list(gather(Gatherer(str(tmp_path), workers=workers), [1, -2, 3]))
     assert (caught.value.got, caught.value.fix) == ("-2", "count again")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("make_pipeline", [None, beam.Pipeline])
+def test_of_several_errors_the_first_items_is_raised_however_late_it_comes(
+    tmp_path: Path, workers: int, make_pipeline: type | None
+) -> None:
+    with pytest.raises(DataError) as caught:
+        list(gather(Gatherer(str(tmp_path), make_pipeline, workers), [1, 2, -3, -4, -5, 6], slow_square))
+    assert caught.value.got == "-3"
+
+
+def test_what_follows_an_error_is_not_waited_for(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    with pytest.raises(DataError):
+        list(gather(Gatherer(str(tmp_path), workers=2), [-1, 60], sleep))
+    assert time.monotonic() - begin < 30
+
+
+def test_rows_of_all_processes_are_told_with_the_time_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "transom.progress")
+    assert len(list(gather(Gatherer(str(tmp_path), workers=2), list(range(8)), count_slowly, rows=800))) == 8
+    told = [re.fullmatch(r"squared (\d+) of 800 rows, \d+ s left, \d+ rows/s", text) for text in caplog.messages]
+    counts = [int(found[1]) for found in told if found]
+    assert len(counts) >= 2
+    assert counts == sorted(counts)
+    assert counts[-1] > 400
 
 
 PROGRAM = """
@@ -46,7 +100,7 @@ def process(number):
 
 if __name__ == "__main__":
     numbers = [int(number) for number in sys.argv[2:]]
-    print(len(set(Gatherer(sys.argv[1], workers=2).gather(numbers, process, "numbers"))))
+    print(len(set(Gatherer(sys.argv[1], workers=2).gather(numbers, process, "killed", [10**7] * len(numbers)))))
 """
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.config import TaskConfig
+from models.row_progress import count_rows
 from models.saved.restore import RestoredModel
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.prediction import TaskType
@@ -83,6 +84,7 @@ def keras_reference(model: RestoredModel, rows: Sequence[TextRow], max_length: i
         ids_of_rows, masks = (truncated_features[name].numpy() for name in ("token_ids", "padding_mask"))
         for index, ids, mask in zip(batch, ids_of_rows, masks, strict=True):
             token_ids[index] = ids[mask == 1].tolist()
+        count_rows(len(batch))
     return Reference(numbers, token_ids)
 
 
@@ -108,8 +110,11 @@ def compare(bundle: EdgeClassifier, reference: Reference, rows: Sequence[TextRow
         rows: at least one.
         min_slice_size: smaller slices are left out.
     """
-    encoded = [bundle.tokenizer(row.text, row.pair) for row in rows]
-    edge = np.stack([bundle.model(*each) for each in encoded])
+    encoded, predicted = [bundle.tokenizer(row.text, row.pair) for row in rows], []
+    for each in encoded:
+        predicted.append(bundle.model(*each))
+        count_rows(1)
+    edge = np.stack(predicted)
     keras, finite = reference.numbers, np.isfinite(edge).all(axis=-1)
     task, spread = bundle.manifest.task, _spread(bundle)
     same = _same_predictions(keras, edge, bundle) & finite

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-from components.beam_errors import decode_error
 from models.child_processes import tie_forked
 from models.errors import TransomError
 from models.training.resuming.stopping import SIGNALS
-from pipeline.runs.error_causes import is_disk_full
+from pipeline.runs.error_causes import is_disk_full, known_error
 from pipeline.runs.interruption import interruptible, is_interruption
 
 _LOGGERS = ("transom", "transom.progress")
@@ -157,7 +156,7 @@ def _run(function: Callable[[], bytes], writer: Connection, parent: int, mask: I
                 signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # what is done is told
         except BaseException as error:  # noqa: BLE001
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-            if not is_interruption(error) and decode_error(error) is None:
+            if not is_interruption(error) and known_error(error) is None:
                 traceback.print_exc()
             sent = ("error", _portable(error))
         with sender.lock or contextlib.nullcontext():  # a thread of a library may still send a message
@@ -175,7 +174,7 @@ def _portable(error: BaseException) -> BaseException:
         return OSError(errno.ENOSPC, str(error))
     if is_interruption(error):
         return error if isinstance(error, KeyboardInterrupt) else KeyboardInterrupt()
-    known = decode_error(error)
+    known = known_error(error)
     if known is not None:
         return known
     try:

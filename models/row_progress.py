@@ -1,0 +1,105 @@
+"""How far a step is with its rows: how many are done, how fast, and the time that is left (standard library only).
+
+Whatever reads or predicts rows calls `count_rows`; whoever began it tells the user, about once a second. The processes
+that are forked meanwhile count too.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from models.training.progress import format_duration
+
+PROGRESS_LOG = logging.getLogger("transom.progress")
+_EVERY_S = 1.0
+# What each process counts.
+_ROWS, _FINISHED_ROWS, _FINISHED_BYTES, _FIELDS = 0, 1, 2, 3
+_current: RowProgress | None = None
+
+
+class RowProgress:
+    """The rows that some processes have done.
+
+    Args:
+        verb: what is done with a row: "counted".
+        rows: the number of all rows; None: it is estimated from the files that are finished.
+        size: the bytes of all files, for that estimate.
+        processes: the number of processes that count.
+        what: follows the number of rows: "with Keras".
+    """
+
+    def __init__(self, verb: str, rows: int | None = None, size: int = 0, processes: int = 1, what: str = "") -> None:
+        self._verb, self._rows, self._size, self._what = verb, rows, size, what
+        # In memory that forked processes share. Each writes its own numbers: none waits for one that was killed.
+        self._counts = memoryview(mmap.mmap(-1, 8 * _FIELDS * max(1, processes))).cast("q")
+        self._place = 0
+        self._begin = self._told = time.monotonic()
+
+    def use_place(self, process: int) -> None:
+        """Has this process count as number `process`, from 0."""
+        self._place = _FIELDS * process
+
+    def add(self, rows: int) -> None:
+        """Counts rows of this process, and tells if it is time."""
+        self._counts[self._place + _ROWS] += rows
+        self.tell()
+
+    def finish(self, size: int) -> None:
+        """Notes that this process has finished a file of so many bytes, to which all rows since the last belong."""
+        self._counts[self._place + _FINISHED_ROWS] = self._counts[self._place + _ROWS]
+        self._counts[self._place + _FINISHED_BYTES] += size
+
+    def tell(self) -> None:
+        """Logs the progress, at most once a second, if there is any."""
+        now = time.monotonic()
+        if now - self._told >= _EVERY_S and self._total(_ROWS):
+            self._told = now
+            PROGRESS_LOG.info("%s", self.note(now - self._begin))
+
+    def _total(self, field: int) -> int:
+        return sum(self._counts.tolist()[field::_FIELDS])
+
+    def note(self, seconds: float) -> str:
+        """The progress after so many seconds, the most important part first."""
+        rows, finished, size = map(self._total, range(_FIELDS))
+        total, about = self._rows, ""
+        if total is None and size and self._size:
+            total, about = max(rows, round(finished * self._size / size)), "about "
+        what, rate = f" {self._what}" if self._what else "", rows / seconds
+        if total is None:
+            return f"{self._verb} {rows:,} rows{what}, {rate:,.0f} rows/s"
+        left = format_duration(max(0, total - rows) / rate)
+        return f"{self._verb} {rows:,} of {about}{total:,} rows{what}, {left} left, {rate:,.0f} rows/s"
+
+
+def count_rows(rows: int) -> None:
+    """Counts rows as done, if somebody wants to tell."""
+    if _current is not None:
+        _current.add(rows)
+
+
+def finish_file(size: int) -> None:
+    """Notes that a file of so many bytes is done, if somebody wants to tell."""
+    if _current is not None:
+        _current.finish(size)
+
+
+def count_as(process: int) -> None:
+    """Has a forked process count as number `process`, from 0."""
+    if _current is not None:
+        _current.use_place(process)
+
+
+@contextmanager
+def row_progress(progress: RowProgress) -> Iterator[RowProgress]:
+    """Has `count_rows` count there in the block, in this process and those that are forked."""
+    global _current
+    before, _current = _current, progress
+    try:
+        yield progress
+    finally:
+        _current = before

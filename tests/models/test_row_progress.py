@@ -1,0 +1,63 @@
+"""Rows are counted by several processes, and told about with what is known of their number."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from models import row_progress
+from models.row_progress import RowProgress, count_as, count_rows, finish_file
+
+
+def test_the_time_left_of_a_known_number_of_rows() -> None:
+    progress = RowProgress("predicted", 1_000_000, what="with Keras")
+    progress.add(250_000)
+    assert progress.note(100.0) == "predicted 250,000 of 1,000,000 rows with Keras, 5 min 00 s left, 2,500 rows/s"
+
+
+def test_the_number_of_rows_is_estimated_from_files_that_are_finished() -> None:
+    progress = RowProgress("read", size=4_000, processes=2)
+    progress.add(100)
+    assert progress.note(1.0) == "read 100 rows, 100 rows/s"
+    progress.finish(1_000)
+    progress.use_place(1)
+    progress.add(30)
+    assert progress.note(10.0) == "read 130 of about 400 rows, 21 s left, 13 rows/s"
+
+
+def test_more_rows_than_expected_are_no_time_left() -> None:
+    progress = RowProgress("read", 10)
+    progress.add(20)
+    assert progress.note(1.0) == "read 20 of 10 rows, 0 s left, 20 rows/s"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forked processes")
+def test_forked_processes_count_too() -> None:
+    with row_progress.row_progress(RowProgress("read", 10, processes=3)) as progress:
+        for place in (1, 2):
+            pid = os.fork()
+            if pid == 0:
+                count_as(place)
+                count_rows(4)
+                os._exit(0)
+            os.waitpid(pid, 0)
+        count_rows(1)
+        assert progress.note(1.0).startswith("read 9 of 10 rows")
+
+
+def test_rows_are_told_once_a_second(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    caplog.set_level(logging.INFO, "transom.progress")
+    times = iter([0.0, 0.5, 1.5, 1.6, 2.6])
+    monkeypatch.setattr(row_progress.time, "monotonic", lambda: next(times))
+    with row_progress.row_progress(RowProgress("read")):
+        for _ in range(4):
+            count_rows(3)
+    assert caplog.messages == ["read 6 rows, 4 rows/s", "read 12 rows, 5 rows/s"]
+
+
+def test_without_anybody_to_tell_nothing_is_counted() -> None:
+    count_rows(1)
+    finish_file(1)
+    count_as(3)
