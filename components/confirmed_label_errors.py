@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  (registers operations that the model needs)
 from tfx import types
 
 from components.baselines.label_errors import LabelError, confirm, load_suspects
 from components.baselines.text_rows import record_key
 from components.evaluation.live.live_baseline import SIGNATURE, output_name
+from components.evaluation.loaded_models import load_model
 from components.tf_examples import from_example, read_split
 from models.config import TaskConfig
 from models.saved.model_locations import EXTRA_FOLDER
@@ -39,7 +39,7 @@ def confirmed_label_errors(
     found = {split: errors for split, errors in suspects.items() if split == "train"}
     others = {split: errors for split, errors in suspects.items() if split != "train"}
     if any(others.values()):
-        predict, labels = tf.saved_model.load(str(model)).signatures[SIGNATURE], LabelSpace.load(model / EXTRA_FOLDER)
+        predict, labels = load_model(str(model)).signatures[SIGNATURE], LabelSpace.load(model / EXTRA_FOLDER)
         for split, errors in others.items():
             rows = _rows(examples, split, errors, task)
             batches = [rows[begin : begin + _BATCH_ROWS] for begin in range(0, len(rows), _BATCH_ROWS)]

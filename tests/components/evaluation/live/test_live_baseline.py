@@ -10,6 +10,7 @@ import tensorflow as tf
 from evaluator_runs import LABELS, NumbersInText, example, export
 
 from components.evaluation.live.live_baseline import load_baseline
+from components.evaluation.loaded_models import load_model
 from models.config import TaskConfig
 
 
@@ -67,6 +68,7 @@ def test_why_a_live_model_cannot_be_compared(tmp_path: Path, harm: Callable[[Pat
     baseline, reason = load_baseline(folder, TaskConfig(), LABELS, row)
     assert (baseline.labels, baseline.threshold, reason) == (("naïve", "good", "bad"), 0.5, "")
     harm(folder)
+    load_model.cache_clear()
     baseline, reason = load_baseline(folder, TaskConfig(), LABELS, row)
     assert baseline is None
     assert expected in reason
