@@ -39,8 +39,12 @@ def run(
     (source,) = sources(data)
     targets = {name: str(folder / name) for name in split_names(data)}
     shards = plan_shards([(source, path) for path in paths], "auto", task, size)
-    write_examples(shards, "auto", task, reading, targets, Gatherer(str(folder / "temporary"), workers=workers))
-    return {name: sorted(Path(target).iterdir()) for name, target in targets.items()}
+    counts = write_examples(
+        shards, "auto", task, reading, targets, Gatherer(str(folder / "temporary"), workers=workers)
+    )
+    files = {name: sorted(Path(target).iterdir()) for name, target in targets.items()}
+    assert counts == {name: sum(map(len, read_batches(list(map(str, paths))))) for name, paths in files.items()}
+    return files
 
 
 def rows_of(files: dict[str, list[Path]]) -> dict[str, list[Record]]:
@@ -87,6 +91,17 @@ def test_a_bad_row_in_any_part_is_named_by_its_place_in_the_file(tmp_path: Path)
             run(tmp_path / "bad", [bad], size=5000)
         assert str(found.value) == str(expected.value)
         assert "3,001" in str(found.value)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_of_several_bad_tables_the_first_is_named(tmp_path: Path, workers: int) -> None:
+    good = [(f"text {number}", "a") for number in range(3000)]
+    paths = [write(tmp_path / f"{number}.csv", good) for number in range(6)]
+    for number in (2, 3, 5):  # the last row of the first is bad, and the first row of the others
+        rows = [*good, ("text", "")] if number == 2 else [("text", ""), *good]
+        write(paths[number], rows)
+    with pytest.raises(DataError, match=r"2\.csv"):
+        run(tmp_path / "bad", paths, size=5000, workers=workers)
 
 
 def test_the_numbers_of_a_column_are_understood_together(tmp_path: Path) -> None:

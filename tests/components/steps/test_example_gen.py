@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -21,6 +22,7 @@ from components.config import DataConfig
 from components.data.formats.files import newest_span
 from components.data.rows import Record
 from components.data.splits import sources
+from components.steps import example_gen as example_gen_step
 from components.steps.example_gen import InputProcessor, example_gen
 from components.tf_examples import from_example, read_split, to_example
 from models.config import TaskConfig, TokenizerConfig
@@ -89,6 +91,32 @@ def test_hashed_splits_hold_every_row_once_and_in_order(project: Project) -> Non
         expected[source.split(record, TaskConfig())].append(record)
     assert splits == expected
     assert min(map(len, splits.values())) > 20
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "another"])
+def test_a_table_that_changes_while_it_is_read_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path = write_csv(project.folder / "t.csv", [(f"text {number}", "ab"[number % 2]) for number in range(100)])
+    write_examples = example_gen_step.write_examples
+
+    def write_and_change(*arguments: Any) -> dict[str, int]:
+        counts = write_examples(*arguments)
+        content = path.read_bytes()
+        if change == "grows":
+            path.write_bytes(content + b"one more,a\r\n")
+        elif change == "shrinks":
+            path.write_bytes(content[: content.rindex(b"text")])
+        else:
+            write_csv(project.folder / "u.csv", [("text", "a")])
+        return counts
+
+    monkeypatch.setattr(example_gen_step, "write_examples", write_and_change)
+    with pytest.raises(DataError, match=r"data: \*\.csv changed while being read") as caught:
+        project.run(DataConfig(path="*.csv"))
+    assert caught.value.fix == "run again when they are complete"
+    monkeypatch.undo()
+    assert sum(map(len, project.run(DataConfig(path="*.csv")).values())) == (99 if change == "shrinks" else 101)
 
 
 def test_rows_keep_their_splits_when_rows_and_columns_are_added(project: Project) -> None:
