@@ -18,6 +18,7 @@ from components.data.categorical import is_categorical
 from components.data.formats.files import abbreviate
 from components.data.gate.counts import FEW_TEXTS, SHOWN, SplitFacts, format_row, shorten
 from components.data.gate.findings import Finding, pluralize
+from components.data.gate.key_sets import count_distinct, found_in, with_several
 from components.data.row_batches import RowBatch
 from models.config import TaskConfig
 from models.label_names import label_warning, spelling_key
@@ -226,7 +227,7 @@ def split_overlap(evidence: Evidence) -> Iterator[Finding]:
     """The same text in two splits; for pairs, the same pair or one of its texts."""
     texts = "text" if evidence.task.text_pair is None else "pair of texts"
     for first, second in itertools.combinations(evidence.facts.values(), 2):
-        whole = np.isin(second.keys, first.keys)
+        whole = found_in(second.keys, first.keys)
         if whole.any():
             fix = "set data.dedupe: true to keep one row of each text"
             yield _overlap(evidence, first, second, evidence.task.text, whole, texts, fix)
@@ -235,9 +236,9 @@ def split_overlap(evidence: Evidence) -> Iterator[Finding]:
                 continue
             trained = evidence.train.text_keys(column)
             # Texts of many rows (the topics of a stance, yes and no) must be in both splits.
-            if is_categorical(len(np.unique(trained)), len(trained)):
+            if is_categorical(count_distinct(trained), len(trained)):
                 continue
-            shared = np.isin(second.text_keys(column), first.text_keys(column)) & ~whole
+            shared = found_in(second.text_keys(column), first.text_keys(column)) & ~whole
             if shared.any():
                 fix = f"set data.split_by: {column}, or give splits that share no such text"
                 yield _overlap(
@@ -258,12 +259,10 @@ def conflicting_labels(evidence: Evidence) -> Iterator[Finding]:
     train = evidence.train
     if evidence.task.type == "regression" or not len(train.keys):
         return
-    pairs = np.unique(np.stack([train.keys.view(np.int64), train.label_codes], axis=1), axis=0)
-    keys, counts = np.unique(pairs[:, 0], return_counts=True)
-    conflicting = keys[counts > 1].view(np.uint64)
+    conflicting = with_several(train.keys, train.label_codes)
     if not len(conflicting):
         return
-    rows = int(np.isin(train.keys, conflicting).sum())
+    rows = int(found_in(train.keys, conflicting).sum())
     texts = f"{len(conflicting):,} texts have different labels in different rows"
     yield evidence.finding(
         conflicting_labels,
