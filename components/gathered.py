@@ -8,6 +8,7 @@ its share of the items, because those of Beam's own local workers would first lo
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -18,7 +19,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner as fn_api_ru
 
 from components.tf_examples import whole_file
 from models.child_processes import tie_forked
+from models.error_causes import temporary_cause
 from models.errors import TransomError
 from models.row_progress import RowProgress, count_as, finish_file, row_progress
 from models.runtime import can_fork, usable_cores
@@ -35,7 +36,7 @@ from models.runtime import can_fork, usable_cores
 PROGRESS_LOG = logging.getLogger("transom.progress")
 _POLL_S, _TELL_S = 0.5, 5.0
 _FAILED = "-failed"
-# The compressed examples that take about as long as another process takes to begin.
+# The bytes of files, mostly compressed examples, that take about as long as another process takes to begin.
 _WORTH_BYTES = 4 * 2**20
 _workers: int | None = None
 
@@ -61,17 +62,17 @@ class Gatherer:
         self,
         items: Sequence[_Item],
         function: Callable[[_Item], _Result],
-        verb: str,
         sizes: Sequence[int],
         rows: int | None = None,
+        what: str = "",
     ) -> Iterator[_Result]:
         """The results for the items, in their order; each is read only when it is asked for.
 
         Args:
             function: a picklable function; its errors are raised here. It counts its rows, see `models.row_progress`.
-            verb: what is done with a row, for the progress: "counted".
             sizes: the bytes of each item.
             rows: the number of all items' rows, if it is known.
+            what: what is done with the rows, for the progress, where the step's name does not tell: "compared".
 
         Raises:
             TransomError: raised by `function`; or a worker was killed.
@@ -79,11 +80,11 @@ class Gatherer:
         folder = os.path.join(self.temporary, f"gathered-{uuid.uuid4().hex}")
         tf.io.gfile.makedirs(folder)
         numbered = [(number, (item, size)) for number, (item, size) in enumerate(zip(items, sizes, strict=True))]
-        compute = _Compute(function, folder)
+        compute = _Compute(function, folder, is_retried=self.make_pipeline is not None)
         workers = self.process_count(min(len(items), 1 + sum(sizes) // _WORTH_BYTES))
-        with row_progress(RowProgress(verb, rows, sum(sizes), workers)) as progress:
+        with row_progress(RowProgress(rows, sum(sizes), workers, what)) as progress:
             if self.make_pipeline is not None:
-                with _telling(lambda: f"{verb} {len(tf.io.gfile.listdir(folder))} of {len(items)} files"):
+                with _telling(lambda: f"{len(tf.io.gfile.listdir(folder))} of {len(items)} files {what}".rstrip()):
                     _run(numbered, compute, self.make_pipeline)
             elif workers > 1 and can_fork():
                 _run_forked([numbered[first::workers] for first in range(workers)], compute, progress)
@@ -91,7 +92,8 @@ class Gatherer:
                 _run(numbered, compute, in_memory_pipeline)
         first = _first_failed(folder)
         if first is not None:
-            raise _load(_name(folder, first, _FAILED))
+            error, cause = _load(_name(folder, first, _FAILED))
+            raise error from (cause and OSError(*cause))
         for number in range(len(items)):
             yield _load(_name(folder, number))
 
@@ -117,11 +119,12 @@ def use_workers(count: int | None) -> None:
 class _Compute(beam.DoFn):
     """(number, items with their sizes) to a file with the result of the function for the item, or with its error.
 
-    Beam would pass on an error only as text, and the runners of a cluster would first try the item three times more.
+    Beam would pass on an error only as text, and the runners of a cluster would first try the item three times more:
+    that is left to them only where it may help.
     """
 
-    def __init__(self, function: Callable[[Any], Any], folder: str) -> None:
-        self._function, self._folder = function, folder
+    def __init__(self, function: Callable[[Any], Any], folder: str, is_retried: bool) -> None:
+        self._function, self._folder, self._is_retried = function, folder, is_retried
 
     def process(self, element: tuple[int, Iterable[tuple[Any, int]]]) -> Iterator[None]:
         number, items = element
@@ -131,7 +134,12 @@ class _Compute(beam.DoFn):
             try:
                 self._store(_name(self._folder, number), self._function(item))
             except TransomError as error:
-                self._store(_name(self._folder, number, _FAILED), error)
+                temporary = temporary_cause(error)
+                if temporary is not None and self._is_retried:
+                    raise
+                # An exception's causes are not pickled with it.
+                cause = None if temporary is None else (temporary.errno, temporary.strerror)
+                self._store(_name(self._folder, number, _FAILED), (error, cause))
             finish_file(size)
         yield from ()
 
@@ -166,14 +174,15 @@ def _first_failed(folder: str) -> int | None:
     return first
 
 
-@contextmanager
+@contextlib.contextmanager
 def _telling(note: Callable[[], str]) -> Iterator[None]:
     """Logs a note every few seconds in the block: what workers elsewhere have done shows only in the folder."""
     ended = threading.Event()
 
     def tell() -> None:
         while not ended.wait(_TELL_S):
-            PROGRESS_LOG.info("%s", note())
+            with contextlib.suppress(OSError, tf.errors.OpError):  # the next try may succeed
+                PROGRESS_LOG.info("%s", note())
 
     thread = threading.Thread(target=tell, name="progress", daemon=True)
     thread.start()

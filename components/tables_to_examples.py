@@ -96,14 +96,14 @@ def write_examples(
     read, sizes = _Reading(configured, task), [sum(part.size for part in shard) for shard in shards]
     kept: list[str | None] = [None] * len(shards)
     if reading is not None:
-        keys = gatherer.gather(shards, partial(_text_keys, read=read, reading=reading), "compared", sizes)
+        keys = gatherer.gather(shards, partial(_text_keys, read=read, reading=reading), sizes, what="compared")
         kept = [_store(rows, gatherer.temporary) for rows in _first_of_each(list(keys))]
     for folder in targets.values():
         tf.io.gfile.makedirs(folder)
     names = (f"data_tfrecord-{number:05d}-of-{len(shards):05d}.gz" for number in range(len(shards)))
     write = partial(_write_shard, read=read, targets=dict(targets), temporary=gatherer.temporary)
     counts = dict.fromkeys(targets, 0)
-    for written in gatherer.gather(list(zip(names, shards, kept, strict=True)), write, "read", sizes):
+    for written in gatherer.gather(list(zip(names, shards, kept, strict=True)), write, sizes):
         counts = {split: rows + written[split] for split, rows in counts.items()}
     return counts
 

@@ -25,19 +25,19 @@ class RowProgress:
     """The rows that some processes have done.
 
     Args:
-        verb: what is done with a row: "counted".
         rows: the number of all rows; None: it is estimated from the files that are finished.
         size: the bytes of all files, for that estimate.
         processes: the number of processes that count.
         what: follows the number of rows: "with Keras".
     """
 
-    def __init__(self, verb: str, rows: int | None = None, size: int = 0, processes: int = 1, what: str = "") -> None:
-        self._verb, self._rows, self._size, self._what = verb, rows, size, what
+    def __init__(self, rows: int | None = None, size: int = 0, processes: int = 1, what: str = "") -> None:
+        self._rows, self._size, self._what = rows, size, f" {what}" if what else ""
         # In memory that forked processes share. Each writes its own numbers: none waits for one that was killed.
         self._counts = memoryview(mmap.mmap(-1, 8 * _FIELDS * max(1, processes))).cast("q")
         self._place = 0
-        self._begin = self._told = time.monotonic()
+        self._told = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def use_place(self, process: int) -> None:
         """Has this process count as number `process`, from 0."""
@@ -55,25 +55,29 @@ class RowProgress:
 
     def tell(self) -> None:
         """Logs the progress, at most once a second, if there is any."""
-        now = time.monotonic()
-        if now - self._told >= _EVERY_S and self._total(_ROWS):
+        now, rows = time.monotonic(), self._total(_ROWS)
+        if self._first is None and rows:
+            self._first = now, rows  # what came before, such as making a graph, says nothing about the rest
+        if self._first is not None and now - self._told >= _EVERY_S:
             self._told = now
-            PROGRESS_LOG.info("%s", self.note(now - self._begin))
+            seconds, more = now - self._first[0], rows - self._first[1]
+            PROGRESS_LOG.info("%s", self.note(more / seconds if more else None))
 
     def _total(self, field: int) -> int:
         return sum(self._counts.tolist()[field::_FIELDS])
 
-    def note(self, seconds: float) -> str:
-        """The progress after so many seconds, the most important part first."""
+    def note(self, rate: float | None) -> str:
+        """The progress, the most important part first. `rate`: rows per second; None if it is not known yet."""
         rows, finished, size = map(self._total, range(_FIELDS))
         total, about = self._rows, ""
         if total is None and size and self._size:
             total, about = max(rows, round(finished * self._size / size)), "about "
-        what, rate = f" {self._what}" if self._what else "", rows / seconds
-        if total is None:
-            return f"{self._verb} {rows:,} rows{what}, {rate:,.0f} rows/s"
-        left = format_duration(max(0, total - rows) / rate)
-        return f"{self._verb} {rows:,} of {about}{total:,} rows{what}, {left} left, {rate:,.0f} rows/s"
+        parts = [f"{rows:,}" + ("" if total is None else f" of {about}{total:,}") + f" rows{self._what}"]
+        if total is not None and rate:
+            parts.append(f"{format_duration(max(0, total - rows) / rate)} left")
+        if rate:
+            parts.append(f"{rate:,.0f} rows/s")
+        return ", ".join(parts)
 
 
 def count_rows(rows: int) -> None:

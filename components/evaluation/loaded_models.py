@@ -11,5 +11,5 @@ import tensorflow_text  # noqa: F401  (registers operations that the models need
 
 @lru_cache(maxsize=2)  # the candidate and the live model
 def load_model(folder: str) -> Any:
-    """The SavedModel in a folder; it stays in memory, because each step has a process of its own."""
+    """The SavedModel in a folder; it stays in memory until `load_model.cache_clear()`."""
     return tf.saved_model.load(folder)

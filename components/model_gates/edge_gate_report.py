@@ -56,7 +56,7 @@ def edge_gate_report(
         return {**choose_variant(broken, None, config), MEASURE_AGAIN: unmeasured}
     PROGRESS_LOG.info("predicting %d rows with Keras", len(rows))
     model = restore(folder)
-    with row_progress(RowProgress("predicted", len(rows), what="with Keras")):
+    with row_progress(RowProgress(len(rows), what="with Keras")):
         reference = keras_reference(model, rows, max(config.lengths, default=model.tokenizer.max_length))
     candidates = []
     for variant in config.variants:
@@ -65,7 +65,7 @@ def edge_gate_report(
             continue
         PROGRESS_LOG.info("predicting %d rows with %s", len(rows), variant)
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
-        with row_progress(RowProgress("predicted", len(rows), what=f"with {variant}")):
+        with row_progress(RowProgress(len(rows), what=f"with {variant}")):
             parity = compare(bundle, reference, rows, min_slice_size)
         candidates.append(Candidate(variant, parity, costs[variant], tuple(bundle.manifest.report["operations"])))
     report = choose_variant(candidates, costs.get(REFERENCE), config)

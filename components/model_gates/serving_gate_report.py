@@ -12,6 +12,7 @@ from tfx import types
 from components.artifacts import BLESSED, MEASURE_AGAIN, VERDICT
 from components.config import ServingConfig
 from components.model_gates.replay_rows import choose_replay_rows, keras_predictions
+from components.tf_examples import row_count
 from models.config import TaskConfig
 from models.runtime import can_fork
 from models.saved.model_locations import EXTRA_FOLDER
@@ -23,6 +24,7 @@ from serving.errors import ServingError
 from serving.publish.operations import TARGET, missing
 
 _SPLIT = "eval"
+_NO_ROWS = f"the {_SPLIT} split has no row to send to the server"
 
 
 def serving_gate_report(
@@ -38,6 +40,9 @@ def serving_gate_report(
         return _refused(f"TF Serving {TARGET} does not have the operations {', '.join(unknown[:8])}")
     if not (folder / EXTRA_FOLDER / WARMUP_FILE).is_file():
         return _refused(f"the model has no warm-up requests ({EXTRA_FOLDER}/{WARMUP_FILE})")
+    # Where the number is not noted, the rows are read later: no process can be forked once TensorFlow computes.
+    if row_count(examples, [_SPLIT]) == 0:
+        return _refused(_NO_ROWS)
 
     def expect() -> tuple[list[ReplayRow], list[RowPrediction], float]:
         rows = choose_replay_rows(examples, _SPLIT, task, config.rows)
@@ -56,7 +61,7 @@ def serving_gate_report(
             with local_server(folder, forked=can_fork(), meanwhile=begin) as server:
                 rows, predictions, tolerance = begun[0].result()
                 if not rows:
-                    return _refused(f"the {_SPLIT} split has no row to send to the server")
+                    return _refused(_NO_ROWS)
                 return judge_replay(replay(server, rows, predictions, tolerance), config, len(rows))
     except ServingError as error:
         return _refused(f"the server could not serve the model: {error}", again=True)

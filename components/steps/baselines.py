@@ -40,7 +40,7 @@ class Executor(StepExecutor):
             return (record for batch in read_row_batches(examples, split, task) for record in batch.records())
 
         linear, splits = bool(step.parameters["linear"]), step.splits("examples")
-        with row_progress(RowProgress("read", row_count(examples, splits))):
+        with row_progress(RowProgress(row_count(examples, splits))):
             fitted = fit_baselines(task, splits, read, step.folder("baselines"), linear=linear)
         USER_LOG.info("%s", describe(fitted))
 

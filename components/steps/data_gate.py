@@ -67,7 +67,7 @@ def count_examples(
     }
     files = [(split, file) for split in facts for file in split_files(examples, split)]
     count, sizes = partial(_count_file, task=task, reading=reading), file_sizes(path for _, path in files)
-    for part in gatherer.gather(files, count, "counted", sizes, row_count(examples, facts)):
+    for part in gatherer.gather(files, count, sizes, row_count(examples, facts)):
         facts[part.name].merge(part)
     return facts
 

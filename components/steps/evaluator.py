@@ -29,6 +29,7 @@ from components.evaluation import tfma_rows
 from components.evaluation.baseline_comparison import prepare
 from components.evaluation.live import evaluation_reuse
 from components.evaluation.live.live_baseline import live_state
+from components.evaluation.loaded_models import load_model
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
@@ -71,7 +72,10 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
         if summary is not None:
             evaluation.set_int_custom_property(evaluation_reuse.REUSED, 1)
         else:
-            summary = self._measure(step, live, is_live)
+            try:
+                summary = self._measure(step, live, is_live)
+            finally:
+                load_model.cache_clear()
             evaluation_reuse.save_key(key, Path(evaluation.uri))
         for line in (*summary["notes"], summary["verdict"]):
             USER_LOG.info("%s", line)
@@ -103,7 +107,7 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
             standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([split]),
             standard_component_specs.MODULE_PATH_KEY: tfma_rows.__name__,
         }
-        with row_progress(RowProgress("measured", row_count(step.artifact("examples"), [split]))):
+        with row_progress(RowProgress(row_count(step.artifact("examples"), [split]))):
             super().Do(inputs, {key: step.artifacts[key] for key in ("evaluation", "blessing")}, properties)
         folder = step.artifact("evaluation").uri
         notes = () if split == "test" else (_NO_TEST_SPLIT,)

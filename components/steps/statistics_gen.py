@@ -45,7 +45,7 @@ class Executor(BeamStepExecutor):
         files = [(split, path) for split in splits for path in split_files(examples, split)]
         generators, sizes = _generators(), file_sizes(path for _, path in files)
         counts = {split: [generator.create_accumulator() for generator in generators] for split in splits}
-        for split, part in self.gatherer.gather(files, _count_file, "counted", sizes, row_count(examples, splits)):
+        for split, part in self.gatherer.gather(files, _count_file, sizes, row_count(examples, splits)):
             parts = zip(generators, counts[split], part, strict=True)
             counts[split] = [generator.merge_accumulators([before, more]) for generator, before, more in parts]
         for split, accumulators in counts.items():

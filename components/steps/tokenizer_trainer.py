@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import math
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from models.text.vocabulary_training import count_unnormalized, learn_wordpiece,
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 
+PROGRESS_LOG = logging.getLogger("transom.progress")
 # The number of distinct words that a worker collects before it normalizes them.
 _MOST_WORDS = 1_000_000
 
@@ -41,8 +43,10 @@ class Executor(BeamStepExecutor):
         files, rows = split_files(examples, "train"), row_count(examples, ["train"])
         count = partial(_count_file, task=task, config=None if preset else config)
         counts = _Counts()
-        for part in self.gatherer.gather(files, count, "counted", file_sizes(files), rows):
+        for part in self.gatherer.gather(files, count, file_sizes(files), rows):
             counts.add(part)
+        if not preset:
+            PROGRESS_LOG.info("learning the vocabulary from %d distinct words", len(counts.words))
         tokenizer = (
             load_checked_tokenizer(preset, config, step.parameters["preset"])
             if preset

@@ -55,7 +55,7 @@ class Executor(BeamStepExecutor):
         folder = self._get_tmp_dir()
         transform = partial(_transform_file, task=task, tokenizer=str(step.folder("tokenizer")), temporary=folder)
         sizes, rows = file_sizes(source for source, _ in files), row_count(examples, splits)
-        list(self.gatherer.gather(files, transform, "transformed", sizes, rows))
+        list(self.gatherer.gather(files, transform, sizes, rows))
 
 
 def _transform_file(paths: tuple[str, str], task: TaskConfig, tokenizer: str, temporary: str) -> int:

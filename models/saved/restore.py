@@ -28,7 +28,10 @@ from tflite.host.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class RestoredModel:
-    """A Keras model with its tokenizer, labels and task, as before the export."""
+    """A Keras model with its tokenizer, labels and task, as before the export.
+
+    Its first prediction traces it: later ones follow its variables' values, but not a layer that is exchanged.
+    """
 
     model: keras.Model
     tokenizer: Tokenizer
@@ -40,7 +43,7 @@ class RestoredModel:
     """What trained it, such as "jax 0.10.2"; empty if that is not known."""
 
     def predict(self, texts: Sequence[bytes], pairs: Sequence[bytes] | None = None) -> dict[str, np.ndarray]:
-        """Predicts eagerly with the Keras model; see `models.saved.postprocessing` for the keys.
+        """Predicts with the Keras model; see `models.saved.postprocessing` for the keys.
 
         Args:
             texts: [B], any bytes.

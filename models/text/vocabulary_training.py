@@ -128,7 +128,7 @@ def _splitter(
         return words.flat_values, words.value_rowids()
 
     compiled: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] = tf.function(
-        split, input_signature=[tf.TensorSpec([None], tf.string)]
+        split, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
     )
     return compiled
 

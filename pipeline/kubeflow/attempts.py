@@ -9,7 +9,6 @@ of them removes the note, so that a run that a person restarts works again.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import re
@@ -17,29 +16,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.error_causes import temporary_cause
 from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError
-from pipeline.runs.error_causes import causes
 from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 # The same configuration, data and model fail again. Downloads of presets, training (which resumes at its last
 # checkpoint), pushes and unexpected errors are worth another attempt.
 _FINAL = (ConfigError, DataError, ModelError, NotBlessedError)
-# Lasting causes, as an OSError; any other is temporary: a volume that is slow, missing or full.
-_LASTING = frozenset(
-    getattr(errno, name)
-    for name in ("ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "EINVAL", "ELOOP")
-)
 _LIFETIME_S = 3600.0  # Kubeflow waits at most 10 minutes between two attempts
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 
 def is_final(error: BaseException) -> bool:
     """Whether the same step, tried again, would fail again."""
-    return isinstance(error, _FINAL) and not any(
-        isinstance(cause, OSError) and cause.errno is not None and cause.errno not in _LASTING
-        for cause in causes(error)
-    )
+    return isinstance(error, _FINAL) and temporary_cause(error) is None
 
 
 @dataclass(frozen=True)

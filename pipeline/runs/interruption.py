@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from models.error_causes import causes
 from models.errors import Interrupted
 from models.training.progress import format_duration
 from models.training.resuming.stopping import SAME_REQUEST, SIGNALS, usual_handlers
-from pipeline.runs.error_causes import causes
 
 if TYPE_CHECKING:
     from pipeline.runs.run_records import StepRecord

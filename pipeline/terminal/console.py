@@ -104,7 +104,13 @@ class View:
         if self._is_live:
             if self._live is None:
                 self._live = Live(
-                    console=self.console, refresh_per_second=4, transient=True, get_renderable=self._lines
+                    console=self.console,
+                    refresh_per_second=4,
+                    transient=True,
+                    # What libraries print goes to the log, see `captured_output`.
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                    get_renderable=self._lines,
                 )
                 self._live.start()
         else:

@@ -73,7 +73,7 @@ def _started(
     log: Path, model: str, flags: Sequence[str], deadline: float, forked: bool, meanwhile: Callable[[], object]
 ) -> Iterator[LocalServer]:
     for attempt in range(1, _TRIES + 1):
-        first = attempt == 1
+        first = attempt == 1  # later, `meanwhile` may have begun to compute, and nothing can be forked any more
         with _process(log, model, flags, forked and first) as (process, server):
             problem: str | None = "interrupted"
             try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +16,23 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+import tensorflow as tf
 
+from components import gathered
 from components.gathered import Gatherer
+from models.error_causes import temporary_cause
 from models.errors import DataError
 from models.row_progress import count_rows
 
 
 def gather(gatherer: Gatherer, numbers: list[int], function: Any = None, rows: int | None = None) -> Iterator[int]:
-    return gatherer.gather(numbers, function or square, "squared", [10**7] * len(numbers), rows)
+    return gatherer.gather(numbers, function or square, [10**7] * len(numbers), rows)
+
+
+@pytest.fixture(autouse=True)
+def always_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where TensorFlow has computed in this process: these functions do not."""
+    monkeypatch.setattr(gathered, "can_fork", lambda: sys.platform == "linux")
 
 
 def square(number: int) -> int:
@@ -82,11 +93,55 @@ def test_what_follows_an_error_is_not_waited_for(tmp_path: Path) -> None:
 def test_rows_of_all_processes_are_told_with_the_time_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "transom.progress")
     assert len(list(gather(Gatherer(str(tmp_path), workers=2), list(range(8)), count_slowly, rows=800))) == 8
-    told = [re.fullmatch(r"squared (\d+) of 800 rows, \d+ s left, \d+ rows/s", text) for text in caplog.messages]
+    told = [re.fullmatch(r"(\d+) of 800 rows, \d+ s left, \d+ rows/s", text) for text in caplog.messages]
     counts = [int(found[1]) for found in told if found]
     assert len(counts) >= 2
     assert counts == sorted(counts)
     assert counts[-1] > 400
+
+
+def fail_for_a_moment(number: int) -> int:
+    try:
+        raise OSError(errno.ESTALE, "Stale file handle")
+    except OSError:
+        raise DataError("t.csv cannot be read") from None
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fault_of_the_moment_is_known_as_one(tmp_path: Path, workers: int) -> None:
+    """Kubeflow tries the step again (`pipeline.kubeflow.attempts`)."""
+    with pytest.raises(DataError, match=r"t\.csv") as caught:
+        list(gather(Gatherer(str(tmp_path), workers=workers), [1, 2], fail_for_a_moment))
+    assert temporary_cause(caught.value) is not None
+
+
+def test_a_fault_of_the_moment_is_left_to_a_runner_that_tries_again(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"t\.csv cannot be read") as caught:
+        list(gather(Gatherer(str(tmp_path), beam.Pipeline), [1, 2], fail_for_a_moment))
+    assert not list(tmp_path.rglob("*-failed"))
+    assert caught.value.__traceback__ is not None
+
+
+def wait(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def test_a_runner_elsewhere_is_watched_by_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "transom.progress")
+    monkeypatch.setattr(gathered, "_TELL_S", 0.05)
+    listdir, calls = tf.io.gfile.listdir, iter(range(10**6))
+
+    def fail_first(folder: str) -> list[str]:
+        if threading.current_thread().name == "progress" and not next(calls):
+            raise tf.errors.UnavailableError(None, None, "503")
+        return listdir(folder)
+
+    monkeypatch.setattr(tf.io.gfile, "listdir", fail_first)
+    list(gather(Gatherer(str(tmp_path), beam.Pipeline), [0.2, 0.2, 0.2], wait))
+    assert {"0 of 3 files", "2 of 3 files"} <= set(caplog.messages)
 
 
 PROGRAM = """
@@ -100,7 +155,7 @@ def process(number):
 
 if __name__ == "__main__":
     numbers = [int(number) for number in sys.argv[2:]]
-    print(len(set(Gatherer(sys.argv[1], workers=2).gather(numbers, process, "killed", [10**7] * len(numbers)))))
+    print(len(set(Gatherer(sys.argv[1], workers=2).gather(numbers, process, [10**7] * len(numbers)))))
 """
 
 

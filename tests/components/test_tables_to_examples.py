@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from components import gathered
 from components.config import DataConfig
 from components.data.formats.readers import open_table
 from components.data.rows import Record, records
@@ -17,6 +20,23 @@ from components.tables_to_examples import plan_shards, write_examples
 from components.tf_examples import from_examples, read_batches
 from models.config import TaskConfig
 from models.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Has small tables be worth several processes, also where TensorFlow has computed in this one: reading a table does
+    not. Holds the number of processes of each time that some were forked."""
+    counts: list[int] = []
+    run_forked = gathered._run_forked
+
+    def run(shares: Any, *arguments: Any) -> None:
+        counts.append(len(shares))
+        run_forked(shares, *arguments)
+
+    monkeypatch.setattr(gathered, "_WORTH_BYTES", 1)
+    monkeypatch.setattr(gathered, "can_fork", lambda: sys.platform == "linux")
+    monkeypatch.setattr(gathered, "_run_forked", run)
+    return counts
 
 
 def write(path: Path, rows: list[tuple[str, str]]) -> Path:
@@ -62,22 +82,29 @@ def tables(folder: Path) -> list[Path]:
     return [write(folder / "large.csv", large), *(write(folder / f"{i}.csv", rows) for i, rows in enumerate(small))]
 
 
-def test_a_large_table_is_divided_and_small_ones_are_read_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_large_table_is_divided_and_small_ones_are_read_together(
+    tmp_path: Path, workers: int, forked: list[int]
+) -> None:
     paths = tables(tmp_path)
     whole = rows_of(run(tmp_path / "whole", paths, size=10**9))
-    files = run(tmp_path / "parts", paths, size=10_000)
+    files = run(tmp_path / "parts", paths, size=10_000, workers=workers)
+    assert forked == ([3] if workers == 3 and sys.platform == "linux" else [])
     assert all(len(names) > 5 for names in files.values())
     assert rows_of(files) == whole
     shards = plan_shards([(sources(DataConfig(path="x"))[0], path) for path in paths], "auto", TaskConfig(), 10_000)
     assert [part.path.name for part in shards[-1]] == [f"{number}.csv" for number in range(6)]
 
 
-def test_any_number_of_shards_keeps_the_same_row_of_each_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_any_number_of_shards_keeps_the_same_row_of_each_text(tmp_path: Path, workers: int, forked: list[int]) -> None:
     rows = [(f"{'Same' if number % 2 else 'same'} text {number % 700}", "ab"[number % 2]) for number in range(2000)]
     paths = [write(tmp_path / "t.csv", rows), write(tmp_path / "more.csv", rows[:500])]
     whole = rows_of(run(tmp_path / "whole", paths, size=10**9, reading=TextReading()))
     assert sum(map(len, whole.values())) == 700
-    assert rows_of(run(tmp_path / "parts", paths, size=5000, reading=TextReading())) == whole
+    parts = run(tmp_path / "parts", paths, size=5000, reading=TextReading(), workers=workers)
+    assert rows_of(parts) == whole
+    assert forked == ([3, 3] if workers == 3 and sys.platform == "linux" else [])
 
 
 def test_a_bad_row_in_any_part_is_named_by_its_place_in_the_file(tmp_path: Path) -> None:
@@ -94,7 +121,7 @@ def test_a_bad_row_in_any_part_is_named_by_its_place_in_the_file(tmp_path: Path)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_of_several_bad_tables_the_first_is_named(tmp_path: Path, workers: int) -> None:
+def test_of_several_bad_tables_the_first_is_named(tmp_path: Path, workers: int, forked: list[int]) -> None:
     good = [(f"text {number}", "a") for number in range(3000)]
     paths = [write(tmp_path / f"{number}.csv", good) for number in range(6)]
     for number in (2, 3, 5):  # the last row of the first is bad, and the first row of the others
@@ -102,6 +129,7 @@ def test_of_several_bad_tables_the_first_is_named(tmp_path: Path, workers: int) 
         write(paths[number], rows)
     with pytest.raises(DataError, match=r"2\.csv"):
         run(tmp_path / "bad", paths, size=5000, workers=workers)
+    assert forked == ([3] if workers == 3 and sys.platform == "linux" else [])
 
 
 def test_the_numbers_of_a_column_are_understood_together(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,30 +13,31 @@ from models.row_progress import RowProgress, count_as, count_rows, finish_file
 
 
 def test_the_time_left_of_a_known_number_of_rows() -> None:
-    progress = RowProgress("predicted", 1_000_000, what="with Keras")
+    progress = RowProgress(1_000_000, what="with Keras")
     progress.add(250_000)
-    assert progress.note(100.0) == "predicted 250,000 of 1,000,000 rows with Keras, 5 min 00 s left, 2,500 rows/s"
+    assert progress.note(None) == "250,000 of 1,000,000 rows with Keras"
+    assert progress.note(2500.0) == "250,000 of 1,000,000 rows with Keras, 5 min 00 s left, 2,500 rows/s"
 
 
 def test_the_number_of_rows_is_estimated_from_files_that_are_finished() -> None:
-    progress = RowProgress("read", size=4_000, processes=2)
+    progress = RowProgress(size=4_000, processes=2)
     progress.add(100)
-    assert progress.note(1.0) == "read 100 rows, 100 rows/s"
+    assert progress.note(100.0) == "100 rows, 100 rows/s"
     progress.finish(1_000)
     progress.use_place(1)
     progress.add(30)
-    assert progress.note(10.0) == "read 130 of about 400 rows, 21 s left, 13 rows/s"
+    assert progress.note(10.0) == "130 of about 400 rows, 27 s left, 10 rows/s"
 
 
 def test_more_rows_than_expected_are_no_time_left() -> None:
-    progress = RowProgress("read", 10)
+    progress = RowProgress(10)
     progress.add(20)
-    assert progress.note(1.0) == "read 20 of 10 rows, 0 s left, 20 rows/s"
+    assert progress.note(20.0) == "20 of 10 rows, 0 s left, 20 rows/s"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forked processes")
 def test_forked_processes_count_too() -> None:
-    with row_progress.row_progress(RowProgress("read", 10, processes=3)) as progress:
+    with row_progress.row_progress(RowProgress(10, processes=3)) as progress:
         for place in (1, 2):
             pid = os.fork()
             if pid == 0:
@@ -44,17 +46,19 @@ def test_forked_processes_count_too() -> None:
                 os._exit(0)
             os.waitpid(pid, 0)
         count_rows(1)
-        assert progress.note(1.0).startswith("read 9 of 10 rows")
+        assert progress.note(None) == "9 of 10 rows"
 
 
-def test_rows_are_told_once_a_second(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_told_once_a_second_at_the_rate_since_the_first(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.INFO, "transom.progress")
-    times = iter([0.0, 0.5, 1.5, 1.6, 2.6])
-    monkeypatch.setattr(row_progress.time, "monotonic", lambda: next(times))
-    with row_progress.row_progress(RowProgress("read")):
-        for _ in range(4):
+    times = iter([0.0, 5.0, 5.5, 6.0, 6.1, 7.0])  # five seconds pass before the first row
+    monkeypatch.setattr(row_progress, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    with row_progress.row_progress(RowProgress(30)):
+        for _ in range(5):
             count_rows(3)
-    assert caplog.messages == ["read 6 rows, 4 rows/s", "read 12 rows, 5 rows/s"]
+    assert caplog.messages == ["3 of 30 rows", "9 of 30 rows, 4 s left, 6 rows/s", "15 of 30 rows, 2 s left, 6 rows/s"]
 
 
 def test_without_anybody_to_tell_nothing_is_counted() -> None:

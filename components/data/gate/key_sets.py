@@ -1,7 +1,7 @@
 """Keys that occur in two splits, or with two labels, among hundreds of millions. Imports no TensorFlow.
 
-Keys are hashes, so they are divided by their first bits, and a part at a time is sorted: beside the keys themselves,
-the memory is the same for any number of rows.
+Keys are hashes, so they are divided by their first bits, and a part at a time is sorted. Beside the keys themselves
+that takes a few bytes for each, and what a part takes: little, if most of the keys are distinct.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def _parts(part_keys: int, *arrays: np.ndarray) -> Iterator[Iterator[tuple[np.nd
         if not bits:
             yield slice(None), keys
             return
-        number = (keys >> np.uint64(64 - bits)).astype(np.uint16)
+        number = np.empty(len(keys), np.uint16)
+        np.right_shift(keys, np.uint64(64 - bits), out=number, casting="unsafe")  # no copy of the keys
         for each in range(2**bits):
             place = np.flatnonzero(number == each)
             yield place, keys[place]

@@ -21,9 +21,9 @@ from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from models.child_processes import tie_forked
+from models.error_causes import is_disk_full, known_error
 from models.errors import TransomError
 from models.training.resuming.stopping import SIGNALS
-from pipeline.runs.error_causes import is_disk_full, known_error
 from pipeline.runs.interruption import interruptible, is_interruption
 
 _LOGGERS = ("transom", "transom.progress")

@@ -63,6 +63,19 @@ def test_the_line_is_as_wide_as_its_own_terminal(columns: int, monkeypatch: pyte
     assert ("loss 0.4321" in output) == (columns == 132)
 
 
+def test_what_is_printed_meanwhile_stays_out_of_the_live_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes to the log: rich's own way is to print it above the lines, also from a step's forked process."""
+    monkeypatch.setenv("TERM", "xterm")
+    _, stream = _terminal(80)
+    before = sys.stdout, sys.stderr
+    with stream:
+        view = View(stream)
+        view.started("Trainer")
+        meanwhile = sys.stdout, sys.stderr
+        view.ended("Trainer", "done", 1.0)
+    assert meanwhile == before
+
+
 def test_a_long_step_is_never_silent_outside_a_terminal() -> None:
     stream = io.StringIO()
     view = View(stream, every=0.05)
