@@ -31,6 +31,7 @@ from components.evaluation.thresholds import direction
 
 Bound = Literal["min", "max", "max_loss_to_live"]
 
+NOTHING_LIVE = "nothing is live yet: this model is measured without a comparison"
 _ROUNDING = 1e-9
 """Tolerance of a comparison: 0.82 - 0.80 is slightly more than 0.02 in binary."""
 
@@ -152,7 +153,7 @@ def _live_model_notes(measured: Measurements) -> Iterator[str]:
     elif live.same:
         yield f"this model is live already, as version {live.version}: there is nothing to compare it with"
     elif not live.version:
-        yield "nothing is live yet: this model is measured without a comparison"
+        yield NOTHING_LIVE
     if live.labels is not None and measured.whole.comparison is not None:
         compared, rows = measured.whole.comparison.rows, measured.whole.rows
         how = (

@@ -67,8 +67,7 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
         is_live = live is not None and key["model"] is not None and model_digest(Path(live.uri)) == key["model"]
         summary = None
         if is_live:
-            note = evaluation_reuse.reuse_note(live.version)
-            summary = evaluation_reuse.reuse(key, Path(evaluation.uri), note)
+            summary = evaluation_reuse.reuse(key, Path(evaluation.uri), live.version)
         if summary is not None:
             evaluation.set_int_custom_property(evaluation_reuse.REUSED, 1)
         else:

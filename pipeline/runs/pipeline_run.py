@@ -77,8 +77,8 @@ def run(
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
                         recorder = _Recorder(record, paths, view, interruption, {} if outputs is None else outputs)
-                        if from_step is None and to_step is None and outputs is None:
-                            outcome = recorder.run_unless_unchanged(config)
+                        if from_step is None and outputs is None:
+                            outcome = recorder.run_unless_unchanged(config, to_step)
                         else:
                             outcome = recorder.run(config, from_step, to_step)
         except KeyboardInterrupt:
@@ -151,10 +151,10 @@ class _Recorder:
         self._outputs = outputs
         self._gone: list[str] = []
 
-    def run_unless_unchanged(self, config: ProjectConfig) -> TransomError | None:
-        """Runs the whole graph, if a step has anything to do, and keeps its record; returns the error that ended it."""
+    def run_unless_unchanged(self, config: ProjectConfig, to_step: str | None) -> TransomError | None:
+        """Runs the graph, if a step has anything to do, and keeps its record; returns the error that ended it."""
         inputs = unchanged.digest_inputs(config, self.paths)
-        former = unchanged.recall(inputs, self.paths) if inputs is not None else None
+        former = unchanged.recall(inputs, self.paths, to_step) if inputs is not None else None
         if former is not None and self._all_is_there():
             unchanged.repeat(former, self.record)
             self.view.say(f"{config.name}: run {self.record.name}, nothing has changed since run {former.name}")
@@ -162,8 +162,9 @@ class _Recorder:
                 self.view.ended(step.name, step.status, 0.0)
             self._save()
             return not_blessed_error(self.record) if self.record.status == "not blessed" else None
-        outcome = self.run(config, None, None)
-        unchanged.remember(inputs, self.record, config, self.paths)
+        outcome = self.run(config, None, to_step)
+        artifacts = [one.id for found in self._outputs.values() for one in found.values()]
+        unchanged.remember(inputs, self.record, config, self.paths, artifacts, to_step)
         return outcome
 
     def _all_is_there(self) -> bool:
@@ -178,7 +179,6 @@ class _Recorder:
     def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
         """Runs the graph and keeps its record; returns the error that ended it, if any."""
         self._save()
-        unchanged.forget(self.paths)
         outcome: TransomError | None = None
         try:
             with forwarded_messages(self._note):

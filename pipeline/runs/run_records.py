@@ -106,7 +106,11 @@ def _read(file: Path) -> RunRecord:
     """The run in a file; the status is unreadable if the file is damaged or of another version of Transom."""
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        return RunRecord(**{**raw, "steps": [StepRecord(**step) for step in raw["steps"]]})
+        record = RunRecord(**{**raw, "steps": [StepRecord(**step) for step in raw["steps"]]})
+        for name, value in vars(RunRecord("", "", "", {})).items():
+            if not isinstance(getattr(record, name), (int, float) if isinstance(value, float) else type(value)):
+                raise TypeError(f"{name} is {to_json(getattr(record, name))[:60]}")
+        return record
     except (OSError, ValueError, TypeError, LookupError) as error:
         why = f"{file} cannot be read: {type(error).__name__}: {error}"
         return RunRecord(name=file.parent.name, status="unreadable", started="", config={}, error=why)

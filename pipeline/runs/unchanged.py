@@ -3,23 +3,26 @@
 TFX's cache decides step by step, but only TFX can ask it, and loading it takes longer than all the rest of such a run.
 So the end of a run records a digest of everything that any step depends on. It covers more than the cache's keys do:
 the code of the whole project and the version of every installed package, not only those that a step uses. A run with
-the same digest, while all artifacts are in place, has the result of that run; any other run asks TFX.
+the same digest has the result of that run, while the same model is live and all artifacts of that run are; any other
+run asks TFX.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from components.data.formats.files import contents_digest, find_files
 from components.data.splits import sources
-from components.evaluation.live.evaluation_reuse import reuse_note
+from components.evaluation.live.evaluation_reuse import with_reuse_note
 from components.live_version import live_version, version_digest
 from models.config import PresetConfig
 from models.errors import TransomError
@@ -29,6 +32,7 @@ from models.training.elsewhere.installed_packages import environment_key
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from pipeline.runs.run_records import RunRecord, StepRecord, read_record
+from pipeline.runs.store.live_artifacts import live_artifacts
 from pipeline.runs.store.metadata_check import AGAIN
 from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
@@ -55,16 +59,18 @@ def digest_inputs(config: ProjectConfig, paths: Paths) -> str | None:
     return digest.hexdigest()
 
 
-def recall(inputs: str, paths: Paths) -> RunRecord | None:
+def recall(inputs: str, paths: Paths, to_step: str | None = None) -> RunRecord | None:
     """The record of the run whose result a run with these inputs has; None if its steps must be asked."""
     try:
-        stored = json.loads((paths.output / FILE_NAME).read_text(encoding="utf-8"))
+        stored = _stored(paths)[to_step or ""]
         if stored["inputs"] != inputs or stored["live"] != _live(paths):
             return None
+        if not stored["artifacts"] or stored["artifacts"] != live_artifacts(paths, dict(stored["artifacts"])):
+            return None
         former = read_record(paths, stored["run"])
-    except (OSError, ValueError, LookupError, TypeError, TransomError):
+        return former if _is_complete(former, to_step) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, TransomError):
         return None
-    return former if _is_complete(former) else None
 
 
 def repeat(former: RunRecord, record: RunRecord) -> None:
@@ -74,48 +80,60 @@ def repeat(former: RunRecord, record: RunRecord) -> None:
         if name not in kept:
             setattr(record, name, value)
     if former.pushed:
-        note = reuse_note(Path(former.pushed).name)
-        others = [one for one in former.evaluation.get("notes", []) if one != note]
-        record.evaluation = {**former.evaluation, "notes": [note, *others]}
-    record.steps = [StepRecord(step.name, "cached") for step in former.steps]
+        notes = with_reuse_note(former.evaluation.get("notes", []), Path(former.pushed).name)
+        record.evaluation = {**former.evaluation, "notes": notes}
+    skipped = "skipped"
+    record.steps = [StepRecord(one.name, skipped if one.status == skipped else "cached") for one in former.steps]
     record.status = "unchanged" if former.status == "pushed" else former.status
 
 
-def forget(paths: Paths) -> None:
-    """Has the next run ask its steps, whatever this one does."""
-    (paths.output / FILE_NAME).unlink(missing_ok=True)
-
-
-def remember(inputs: str | None, record: RunRecord, config: ProjectConfig, paths: Paths) -> None:
+def remember(
+    inputs: str | None,
+    record: RunRecord,
+    config: ProjectConfig,
+    paths: Paths,
+    artifacts: Iterable[int],
+    to_step: str | None = None,
+) -> None:
     """Records the inputs of a run that has ended, if a run with the same would repeat its result.
 
     Args:
         inputs: as they were before the run. If they have changed since, nobody knows which of them it has read.
+        artifacts: the numbers of those that the run made or used.
+        to_step: its last step, if that is not the pipeline's.
     """
-    file = paths.output / FILE_NAME
-    if inputs is None or not _is_complete(record) or digest_inputs(config, paths) != inputs:
-        file.unlink(missing_ok=True)
+    if inputs is None or not _is_complete(record, to_step) or digest_inputs(config, paths) != inputs:
         return
+    with contextlib.suppress(OSError, TransomError):
+        live = live_artifacts(paths, artifacts)
+        content = {"inputs": inputs, "live": _live(paths), "run": record.name, "artifacts": live}
+        write_whole(paths.output / FILE_NAME, to_json({**_stored(paths), to_step or "": content}, indent=1) + "\n")
+
+
+def _stored(paths: Paths) -> dict[str, dict[str, Any]]:
+    """What is remembered, by the last step of the run; "" for a whole one."""
     try:
-        content = {"inputs": inputs, "live": _live(paths), "run": record.name}
-        write_whole(file, to_json(content, indent=1) + "\n")
-    except (OSError, TransomError):
-        file.unlink(missing_ok=True)
+        stored = json.loads((paths.output / FILE_NAME).read_text(encoding="utf-8"))
+        return {str(key): dict(value) for key, value in stored.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
-def _is_complete(record: RunRecord) -> bool:
+def _is_complete(record: RunRecord, to_step: str | None) -> bool:
     """Whether all steps of a run ended, and the next would find the same.
 
     Against a model that this run has replaced, the next run measures no drift. And a gate that refused for a reason
     that may pass decides again.
     """
-    if any(step.status not in ("done", "cached") for step in record.steps):
+    ended = {"done", "cached"} | ({"skipped"} if to_step else set())
+    if not record.steps or any(step.status not in ended for step in record.steps):
         return False
     if record.edge.get(AGAIN) or record.serving.get(AGAIN):
         return False
     if record.status == "not blessed":
         return record.step == "Evaluator"
-    return record.status in ("pushed", "unchanged") and all(one.get("rule") != "drift" for one in record.findings)
+    complete = ("pushed", "unchanged", "finished") if to_step else ("pushed", "unchanged")
+    return record.status in complete and all(one.get("rule") != "drift" for one in record.findings)
 
 
 def _settings(config: ProjectConfig, paths: Paths) -> Iterator[str]:
@@ -163,7 +181,9 @@ def _preset_folder(config: ProjectConfig, paths: Paths) -> Path | None:
 
 
 def _live(paths: Paths) -> list[str]:
-    """What is live: the version and its files, and the version of the edge bundle."""
-    version = live_version(str(paths.push))
-    contents = version_digest(paths.push / str(version)) if version else ""
-    return [str(version), contents, str(live_version(str(paths.edge)))]
+    """What is live: version and files of the model, and of the edge bundle."""
+    found = []
+    for folder in (paths.push, paths.edge):
+        version = live_version(str(folder))
+        found += [str(version), version_digest(folder / str(version)) if version else ""]
+    return found

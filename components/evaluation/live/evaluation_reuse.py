@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from components.evaluation.summary import load_summary, save_summary
+from components.evaluation.verdict import NOTHING_LIVE
 from tflite.host.json_text import to_json
 
 KEY_FILE = "measured.json"
@@ -21,9 +22,13 @@ REUSED = "reused"
 """Property of an evaluation that is a copy of an earlier one: 1."""
 
 
-def reuse_note(version: int | str) -> str:
-    """The first note of an evaluation that is reused, because the model is live as this version."""
-    return f"this model is live already, as version {version}: its evaluation is reused"
+def with_reuse_note(notes: Iterable[str], version: int | str) -> list[str]:
+    """The notes of an evaluation that is reused, because the model is live as this version.
+
+    That comes first; that nothing was live before it is left out.
+    """
+    note = f"this model is live already, as version {version}: its evaluation is reused"
+    return [note, *(other for other in notes if other not in (note, NOTHING_LIVE))]
 
 
 def save_key(key: Mapping[str, Any], folder: Path) -> None:
@@ -31,13 +36,13 @@ def save_key(key: Mapping[str, Any], folder: Path) -> None:
     (folder / KEY_FILE).write_text(to_json(key, sort_keys=True, ascii=True) + "\n", encoding="utf-8")
 
 
-def reuse(key: Mapping[str, Any], folder: Path, note: str) -> dict[str, Any] | None:
+def reuse(key: Mapping[str, Any], folder: Path, version: int) -> dict[str, Any] | None:
     """Copies the newest evaluation that has the same key and blessed the model into a new one's folder.
 
     Args:
         key: JSON values: model, rows, settings and code.
         folder: of the new evaluation; those of earlier ones are next to it.
-        note: becomes the first note of the summary.
+        version: as which the model is live, for the first note of the summary.
 
     Returns:
         Its summary; None if there is no such evaluation.
@@ -52,7 +57,7 @@ def reuse(key: Mapping[str, Any], folder: Path, note: str) -> dict[str, Any] | N
             continue
         if same and summary.get("blessed"):
             shutil.copytree(earlier, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
-            summary["notes"] = [note, *(other for other in summary["notes"] if other != note)]
+            summary["notes"] = with_reuse_note(summary["notes"], version)
             save_summary(summary, folder)
             return summary
     return None

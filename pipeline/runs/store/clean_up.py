@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.errors import TransomError
+from models.errors import ConfigError, TransomError
 from pipeline.paths import Paths
-from pipeline.runs import unchanged
 from pipeline.runs.store import metadata_check
 from serving.errors import PublishError
 from serving.publish.version_folders import versions
@@ -70,29 +69,43 @@ def find_leftovers(paths: Paths, runs: int) -> list[Leftover]:
     """
     if not paths.artifacts.is_dir():
         return []
-    metadata_check.check(paths)
-    found = []
-    known: dict[str, tuple[int, int]] = {}
+    gone = {number for number, _ in metadata_check.find_incomplete(paths)}
+    known: dict[tuple[str, ...], tuple[int, Path, bool]] = {}
     needed: set[int] = set()
     if paths.metadata.is_file():
         with metadata_check.open_store(paths) as store:
-            rows = store.execute("SELECT id, uri, state FROM Artifact").fetchall()
-            known = {str(uri): (number, state) for number, uri, state in rows}
+            for number, uri, state in store.execute("SELECT id, uri, state FROM Artifact"):
+                place, live = Path(str(uri)), state == metadata_check.LIVE
+                _check_not_moved(paths, place, live and number in gone)
+                known[place.parts[-3:]] = number, place, live and number not in gone
             needed = _needed(store, paths, runs)
-        metadata_check.seal(paths)  # which the check has removed
+    found = []
     for folder in sorted(folder for folder in paths.artifacts.glob("*/*/*") if folder.name.isdecimal()):
         if folder.parts[-2].startswith("."):
             continue
-        number, state = known.get(str(paths.root / folder.relative_to(paths.artifacts)), (None, metadata_check.LIVE))
+        number, place, valid = known.get(folder.parts[-3:], (None, folder, False))
         if number is None:
             found.append(Leftover(folder, _size(folder), "of a step that did not end"))
-        elif state != metadata_check.LIVE:
+        elif not valid:
             found.append(Leftover(folder, _size(folder), "no longer valid", number))
+        elif place != paths.root / folder.relative_to(paths.artifacts):
+            found.append(Leftover(folder, _size(folder), f"a copy: the results in use are in {place}"))
         elif number not in needed:
             found.append(Leftover(folder, _size(folder), "of earlier runs", number))
     for folder in temporary_folders(paths.artifacts):
         found.append(Leftover(folder, _size(folder), "temporary files of a run that was killed"))
     return found
+
+
+def _check_not_moved(paths: Paths, place: Path, is_gone: bool) -> None:
+    """Refuses a project that was moved and has not run since: back in its place, its results would be in use again."""
+    if is_gone and place.is_absolute() and not place.is_relative_to(paths.root):
+        raise ConfigError(
+            f"{paths.artifacts} cannot be cleaned up",
+            got=f"results that were made in {place.parents[3]}",
+            expected="a project where it was when it last ran",
+            fix="move it back; or run it once here, and clean up then",
+        )
 
 
 def temporary_folders(artifacts: Path) -> list[Path]:
@@ -129,8 +142,7 @@ def remove(leftovers: Sequence[Leftover], paths: Paths) -> None:
             store.execute("BEGIN EXCLUSIVE")
             store.executemany(f"UPDATE Artifact SET state = {metadata_check.DELETED} WHERE id = ?", numbers)
             store.execute("COMMIT")
-    metadata_check.seal(paths)
-    unchanged.forget(paths)
+            metadata_check.seal(paths)
     for one in leftovers:
         shutil.rmtree(one.folder)
 

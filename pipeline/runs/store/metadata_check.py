@@ -53,11 +53,32 @@ def check(paths: Paths) -> list[str]:
         DataError: the store is damaged, or missing while its artifacts are still there.
         BusyError: another program holds it.
     """
+    gone = find_incomplete(paths)
+    if not _is_there(paths.metadata):
+        forget_all(paths.artifacts)
+        return []
+    with open_store(paths) as store:
+        store.execute("BEGIN EXCLUSIVE")
+        store.executemany(f"UPDATE Artifact SET state = {DELETED} WHERE id = ?", [(number,) for number, _ in gone])
+        store.execute(_DELETE_TEMPORARY_REFUSALS, (AGAIN,))
+        store.execute("COMMIT")
+    _seal_file(paths.metadata).unlink(missing_ok=True)  # it would not match what this run writes
+    return sorted({step for _, step in gone})
+
+
+def find_incomplete(paths: Paths) -> list[tuple[int, str]]:
+    """Checks the store, and changes nothing.
+
+    Returns:
+        The live artifacts whose files are missing: number and step.
+
+    Raises:
+        TransomError: see `check`.
+    """
     path = paths.metadata
     if not _is_there(path):
         if any(_execution_numbers(paths)):
             raise _damaged(paths, "it is empty" if path.exists() else "it is missing, but the artifacts are there")
-        forget_all(paths.artifacts)
         return []
     _check_bytes(paths)
     with open_store(paths) as store:
@@ -66,13 +87,7 @@ def check(paths: Paths) -> list[str]:
         if (wrong := invalid_row(store)) is not None:
             raise _damaged(paths, wrong)
         _check_age(store, paths)
-        gone = _incomplete_artifacts(store, paths)
-        store.execute("BEGIN EXCLUSIVE")
-        store.executemany(f"UPDATE Artifact SET state = {DELETED} WHERE id = ?", [(number,) for number, _ in gone])
-        store.execute(_DELETE_TEMPORARY_REFUSALS, (AGAIN,))
-        store.execute("COMMIT")
-    _seal_file(path).unlink(missing_ok=True)  # it would not match what this run writes
-    return sorted({step for _, step in gone})
+        return _incomplete_artifacts(store, paths)
 
 
 def seal(paths: Paths) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from metadata_stores import connect
+from ml_metadata.proto import metadata_store_pb2 as pb
 
+from components.evaluation.verdict import NOTHING_LIVE
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
@@ -42,19 +47,28 @@ def push(paths: Paths, version: int, content: str = "model") -> None:
 def run_of(paths: Paths, status: str = "pushed", **values: object) -> RunRecord:
     record = RunRecord(name="1", status=status, started="", config={}, pushed=str(paths.push / "1"))
     record.steps = [StepRecord("ExampleGen", "done", 1.0), StepRecord("Pusher", "done", 1.0)]
-    record.evaluation = {"blessed": True, "notes": ["nothing is live yet"]}
+    record.evaluation = {"blessed": True, "notes": [NOTHING_LIVE, "no test split"]}
     for name, value in values.items():
         setattr(record, name, value)
     record.save(paths)
     return record
 
 
-def remembered(project: tuple[ProjectConfig, Paths], **values: object) -> str:
+def write_store(paths: Paths) -> list[int]:
+    """TFX's store with two artifacts; their numbers."""
+    paths.output.mkdir(exist_ok=True)
+    store = connect(paths)
+    kind = store.put_artifact_type(pb.ArtifactType(name="Any"))
+    made = [pb.Artifact(type_id=kind, uri=f"/{name}", state=pb.Artifact.LIVE) for name in "ab"]
+    return list(store.put_artifacts(made))
+
+
+def remembered(project: tuple[ProjectConfig, Paths], to_step: str | None = None, **values: object) -> str:
     config, paths = project
     push(paths, 1)
     inputs = unchanged.digest_inputs(config, paths)
     assert inputs is not None
-    unchanged.remember(inputs, run_of(paths, **values), config, paths)
+    unchanged.remember(inputs, run_of(paths, **values), config, paths, write_store(paths), to_step)
     return inputs
 
 
@@ -67,7 +81,7 @@ def test_a_repetition_has_the_result_without_the_work(project: tuple[ProjectConf
     assert (record.name, record.status, record.pushed) == ("2", "unchanged", former.pushed)
     assert [(step.name, step.status) for step in record.steps] == [("ExampleGen", "cached"), ("Pusher", "cached")]
     assert record.evaluation["notes"][0].startswith("this model is live already, as version 1")
-    assert record.evaluation["notes"][1:] == ["nothing is live yet"]
+    assert record.evaluation["notes"][1:] == ["no test split"]
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
@@ -107,6 +121,50 @@ def test_changed_code_and_another_package_run_the_steps(
     assert unchanged.digest_inputs(*project) == before
 
 
+@pytest.mark.parametrize("change", ["deleted", "made anew", "no store"])
+def test_the_runs_artifacts_must_still_be_live(project: tuple[ProjectConfig, Paths], change: str) -> None:
+    inputs, paths = remembered(project), project[1]
+    assert unchanged.recall(inputs, paths) is not None
+    if change == "deleted":  # by a check that found a file missing
+        store = connect(paths)
+        (artifact, _) = store.get_artifacts()
+        artifact.state = pb.Artifact.DELETED
+        store.put_artifacts([artifact])
+    else:
+        paths.metadata.unlink()
+        if change == "made anew":
+            time.sleep(0.01)
+            write_store(paths)
+    assert unchanged.recall(inputs, paths) is None
+
+
+def test_each_last_step_is_remembered_by_itself(project: tuple[ProjectConfig, Paths]) -> None:
+    config, paths = project
+    inputs = remembered(project)
+    partial = run_of(paths, name="2", status="finished", pushed="")
+    partial.steps[1].status = "skipped"
+    partial.save(paths)
+    unchanged.remember(inputs, partial, config, paths, [1], "ExampleGen")
+    former, whole = unchanged.recall(inputs, paths, "ExampleGen"), unchanged.recall(inputs, paths)
+    assert former is not None
+    assert whole is not None
+    assert (former.name, whole.name) == ("2", "1")
+    assert unchanged.recall(inputs, paths, "Trainer") is None
+    record = RunRecord(name="3", status="running", started="now", config={})
+    unchanged.repeat(former, record)
+    assert (record.status, [step.status for step in record.steps]) == ("finished", ["cached", "skipped"])
+
+
+@pytest.mark.parametrize(
+    "damage", [{"evaluation": "x"}, {"steps": []}, {"notes": {}}, {"findings": None}, {"edge": []}]
+)
+def test_a_damaged_record_is_not_repeated(project: tuple[ProjectConfig, Paths], damage: dict[str, object]) -> None:
+    inputs, paths = remembered(project), project[1]
+    file = paths.runs / "1" / "run.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **damage}))
+    assert unchanged.recall(inputs, paths) is None
+
+
 def test_what_is_live_must_be_what_the_run_left(project: tuple[ProjectConfig, Paths]) -> None:
     inputs, paths = remembered(project), project[1]
     (paths.push / "1" / "saved_model.pb").write_text("another")
@@ -115,6 +173,17 @@ def test_what_is_live_must_be_what_the_run_left(project: tuple[ProjectConfig, Pa
     assert unchanged.recall(inputs, paths) is not None
     push(paths, 2)
     assert unchanged.recall(inputs, paths) is None
+
+
+def test_the_edge_bundle_must_be_what_the_run_left(project: tuple[ProjectConfig, Paths]) -> None:
+    bundle = project[1].edge / "1"
+    bundle.mkdir(parents=True)
+    (bundle / "bundle.json").write_text("{}")
+    (bundle / "model.tflite").write_text("model")
+    inputs = remembered(project)
+    assert unchanged.recall(inputs, project[1]) is not None
+    (bundle / "model.tflite").write_text("another")
+    assert unchanged.recall(inputs, project[1]) is None
 
 
 @pytest.mark.parametrize(
@@ -139,7 +208,7 @@ def test_inputs_that_changed_during_the_run_are_not_remembered(project: tuple[Pr
     config, paths = project
     before = unchanged.digest_inputs(config, paths)
     (paths.base / "t.csv").write_text("text,label\na,y\n")
-    unchanged.remember(before, run_of(paths), config, paths)
+    unchanged.remember(before, run_of(paths), config, paths, write_store(paths))
     assert not (paths.output / unchanged.FILE_NAME).exists()
 
 

@@ -9,8 +9,8 @@ import pytest
 from metadata_stores import connect
 from ml_metadata.proto import metadata_store_pb2 as pb
 
+from models.errors import ConfigError
 from pipeline.paths import Paths
-from pipeline.runs import unchanged
 from pipeline.runs.store import metadata_check
 from pipeline.runs.store.clean_up import find_leftovers, remove
 
@@ -72,15 +72,52 @@ def test_what_is_removed_is_no_longer_found_by_the_cache(project: Paths) -> None
         "temporary files of a run that was killed",
     }
     assert sum(one.size for one in found) >= 5000
-    (project.output / unchanged.FILE_NAME).write_text("{}")
     remove(found, project)
-    assert not (project.output / unchanged.FILE_NAME).exists(), "the next run asks TFX what is still there"
     assert not any(one.folder.exists() for one in found)
     assert (project.push / "7" / "saved_model.pb").exists()
     assert metadata_check.check(project) == []
     states = {Path(one.uri).name: one.state for one in connect(project).get_artifacts()}
     assert states == {"1": pb.Artifact.LIVE, "2": pb.Artifact.DELETED, "3": pb.Artifact.LIVE}
     assert find_leftovers(project, 1) == []
+
+
+def contents(paths: Paths) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in paths.output.rglob("*") if path.is_file()}
+
+
+def test_looking_changes_nothing(project: Paths) -> None:
+    shutil.rmtree(project.artifacts / "Pusher" / "pushed_model" / "3")
+    (project.artifacts / "Pusher" / "pushed_model" / "2" / "file").unlink()
+    metadata_check.seal(project)
+    before = contents(project)
+    assert names(project, 3) == {"2": "no longer valid"}
+    assert contents(project) == before
+    assert metadata_check.check(project) == ["Pusher"], "the next run still notices what is missing"
+
+
+def test_a_project_that_was_moved_is_left_as_it_is(project: Paths, tmp_path: Path) -> None:
+    moved = Paths(base=tmp_path, output=tmp_path / "moved", push=project.push, edge=project.edge)
+    project.output.rename(moved.output)
+    before = contents(moved)
+    with pytest.raises(ConfigError, match="cannot be cleaned up") as caught:
+        find_leftovers(moved, 1)
+    assert str(project.output) in caught.value.got
+    assert contents(moved) == before
+    assert metadata_check.check(moved) == ["Pusher"]  # as a run does
+    assert set(names(moved, 1).values()) == {"no longer valid"}
+
+
+def test_a_copy_of_a_project_leaves_the_original_alone(project: Paths, tmp_path: Path) -> None:
+    copy = Paths(base=tmp_path, output=tmp_path / "copy", push=project.push, edge=project.edge)
+    shutil.copytree(project.output, copy.output)
+    found = find_leftovers(copy, 3)
+    original = project.artifacts / "Pusher" / "pushed_model"
+    why = "a copy: the results in use are in"
+    assert {one.folder.name: one.why for one in found} == {name: f"{why} {original / name}" for name in ("1", "2", "3")}
+    before = contents(project)
+    remove(found, copy)
+    assert contents(project) == before
+    assert metadata_check.check(copy) == [], "its records still name the original's results"
 
 
 def test_runs_without_a_model_displace_none(project: Paths) -> None:

@@ -44,7 +44,7 @@ def test_the_schema_version_is_that_of_the_library_that_is_installed(paths: Path
             name for (name,) in made.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         } >= metadata_check.TABLES
     states = pb.Artifact.State
-    assert (states.Value("LIVE"), states.Value("DELETED")) == (metadata_check._LIVE, metadata_check._DELETED)
+    assert (states.Value("LIVE"), states.Value("DELETED")) == (metadata_check.LIVE, metadata_check.DELETED)
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.1, 0.99, 15, 16, 1, 0])
