@@ -146,8 +146,10 @@ def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int) -> 
 
 
 def _is_same_bundle(folder: Path, manifest: Manifest) -> bool:
-    """Whether the bundle in a folder has the same files; measurements may differ."""
+    """Whether the bundle in a folder has the same files, undamaged; measurements may differ."""
     try:
-        return Manifest.load(folder).sha256 == manifest.sha256
+        found = Manifest.load(folder)
+        found.check_files(folder)
+        return found.sha256 == manifest.sha256
     except ModelError:
         return False

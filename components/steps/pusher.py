@@ -10,7 +10,7 @@ from tfx.components.util import model_utils
 from tfx.types import standard_artifacts, system_executions
 
 from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBundles
-from components.live_version import live_version
+from components.live_version import live_version, version_digest
 from components.push import EdgeChoice, PushResult, push_with_bundle
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.saved.model_locations import EXTRA_FOLDER
@@ -89,7 +89,7 @@ class Pusher(Step, executor=Executor):
         "edge_blessing": standard_artifacts.InfraBlessing,
     }
     OUTPUTS = {"pushed_model": standard_artifacts.PushedModel}
-    PARAMETERS = {"directory": str, "edge_directory": str, "keep": int, "live_bundle": int, "live_version": int}
+    PARAMETERS = {"directory": str, "edge_directory": str, "keep": int, "live_bundle": str, "live_version": int}
     TYPE_ANNOTATION = system_executions.Deploy
 
     def __init__(
@@ -113,7 +113,8 @@ class Pusher(Step, executor=Executor):
 
         The JSON files of `data_blessing` are stored with the version, under `assets.extra`: the next run measures the
         drift of its data against them.
-        The versions are part of the cache key, so a model whose pushed version has been removed is pushed again.
+        What is live is part of the cache key, so a model whose pushed version has been removed is pushed again, and so
+        is a bundle that is damaged.
         """
         super().__init__(
             model=model,
@@ -126,5 +127,11 @@ class Pusher(Step, executor=Executor):
             edge_directory=edge_directory,
             keep=keep,
             live_version=live_version(directory) if version is None else version,
-            live_bundle=live_version(edge_directory) if version is None and edge_directory else version or 0,
+            live_bundle=_live_bundle(edge_directory) if version is None and edge_directory else "",
         )
+
+
+def _live_bundle(directory: str) -> str:
+    """The newest bundle's version and a digest of its files; "" if there is none."""
+    version = live_version(directory)
+    return f"{version} {version_digest(Path(directory, str(version)))}" if version else ""

@@ -76,7 +76,7 @@ def push(
     Executor().Do(
         {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate], **more},
         {"pushed_model": [pushed]},
-        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": 0, "code": ""}
+        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": "", "code": ""}
         | {"edge_directory": str(base.parent / "edge")},
     )
     return pushed
@@ -208,18 +208,22 @@ def test_a_push_folder_that_cannot_be_read_is_a_push_error(tmp_path: Path) -> No
         find_live(tmp_path, base, 0)
 
 
+def component(base: str, edge_directory: str = "") -> Pusher:
+    return Pusher(
+        types.Channel(type=standard_artifacts.Model),
+        types.Channel(type=standard_artifacts.ModelBlessing),
+        types.Channel(type=artifacts.DataBlessing),
+        directory=base,
+        edge_directory=edge_directory,
+        keep=5,
+    )
+
+
 def test_what_is_live_is_part_of_the_cache_keys(tmp_path: Path) -> None:
     base = str(tmp_path / "serving")
 
     def properties() -> list[dict[str, Any]]:
-        pusher = Pusher(
-            types.Channel(type=standard_artifacts.Model),
-            types.Channel(type=standard_artifacts.ModelBlessing),
-            types.Channel(type=artifacts.DataBlessing),
-            directory=base,
-            keep=5,
-        )
-        return [dict(LiveModel(directory=base).exec_properties), dict(pusher.exec_properties)]
+        return [dict(LiveModel(directory=base).exec_properties), dict(component(base).exec_properties)]
 
     before = properties()
     assert before == properties()
@@ -271,6 +275,25 @@ def test_another_variant_of_a_live_model_replaces_the_bundle(tmp_path: Path) -> 
     assert versions(base) == versions(bundles) == [version]
     assert (bundles / str(version) / MODEL_FILE).read_text() == "float16"
     assert [path.name for path in bundles.iterdir()] == [str(version)]
+
+
+@pytest.mark.parametrize("damage", ["changed", "removed"])
+def test_a_damaged_bundle_is_pushed_again(tmp_path: Path, damage: str) -> None:
+    base, bundles = tmp_path / "serving", tmp_path / "edge"
+    push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    (version,) = versions(bundles)
+    file = bundles / str(version) / MODEL_FILE
+
+    def key() -> str:
+        return str(component(str(base), str(bundles)).exec_properties["live_bundle"])
+
+    before = key()
+    file.write_text("inT8") if damage == "changed" else file.unlink()
+    assert key() != before, "the cache does not stand in the way"
+    again = push(tmp_path / "run", "a", base, **edge(tmp_path / "run", "dynamic_int8"))
+    assert again.get_int_custom_property("new") == 1
+    assert file.read_text() == "int8"
+    assert key() == before
 
 
 def test_a_failed_push_of_a_bundle_is_reported_and_repeated_later(tmp_path: Path) -> None:
