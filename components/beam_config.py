@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -11,6 +12,22 @@ from models.settings import ConfigSection
 
 OptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Value = str | int | float | bool
+RUNNERS = (
+    "DataflowRunner",
+    "FlinkRunner",
+    "SparkRunner",
+    "PortableRunner",
+    "PrismRunner",
+    "DirectRunner",
+    "BundleBasedDirectRunner",
+    "FnApiRunner",
+    "InteractiveRunner",
+    "KafkaStreamsRunner",
+    "SwitchingDirectRunner",
+    "TestDataflowRunner",
+    "TestDirectRunner",
+)
+"""The runners that Beam knows by name; a test compares them."""
 _REFUSED = {
     "DaskRunner": "it loses results without an error",
     "InteractiveRunner": "it is for notebooks",
@@ -30,11 +47,22 @@ class BeamStepConfig(ConfigSection):
 
     @field_validator("runner")
     @classmethod
-    def _refuse_runner(cls, runner: str | None) -> str | None:
-        name = (runner or "").rpartition(".")[2]
+    def _check_runner(cls, runner: str | None) -> str | None:
+        """The name as Beam writes it: to Beam, `flink` is `FlinkRunner`, too."""
+        if runner is None:
+            return None
+        known = {name.lower(): name for name in (*RUNNERS, *_REFUSED)}
+        folded = runner.rpartition(".")[2].lower()
+        name = known.get(folded) or known.get(f"{folded}runner")
         if name in _REFUSED:
             raise ValueError(f"another runner: {name} is refused, because {_REFUSED[name]}")
-        return runner
+        if "." in runner:
+            return runner
+        if name is None:
+            close = difflib.get_close_matches(folded, known, n=1)
+            hint = f": did you mean {known[close[0]]}?" if close else ""
+            raise ValueError(f"a runner that Beam knows ({', '.join(RUNNERS[:4])} …), or a class with its module{hint}")
+        return name
 
     @field_validator("options")
     @classmethod

@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import apache_beam as beam
@@ -84,7 +85,8 @@ class Gatherer:
         workers = self.process_count(min(len(items), 1 + sum(sizes) // _WORTH_BYTES))
         with row_progress(RowProgress(rows, sum(sizes), workers, what)) as progress:
             if self.make_pipeline is not None:
-                with _telling(lambda: f"{len(tf.io.gfile.listdir(folder))} of {len(items)} files {what}".rstrip()):
+                note = partial(_files_done, folder, len(items), what)
+                with _telling(note), _explained():
                     _run(numbered, compute, self.make_pipeline)
             elif workers > 1 and can_fork():
                 _run_forked([numbered[first::workers] for first in range(workers)], compute, progress)
@@ -172,6 +174,27 @@ def _first_failed(folder: str) -> int | None:
     if first is None or any(not tf.io.gfile.exists(_name(folder, number)) for number in range(first)):
         return None
     return first
+
+
+def _files_done(folder: str, total: int, what: str) -> str:
+    return f"{len(tf.io.gfile.listdir(folder))} of {total} files {what}".rstrip()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turns an error of a runner elsewhere into one that says where to look: the causes are in other programs."""
+    try:
+        yield
+    except TransomError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        raise TransomError(
+            "Beam's runner failed",
+            got=f"{type(error).__name__}: {lines[0][:300]}",
+            expected="a runner that reaches its workers, and workers that have this version of Transom",
+            fix="read the run's log and the runner's; docs/data-path.md says what each runner needs",
+        ) from error
 
 
 @contextlib.contextmanager

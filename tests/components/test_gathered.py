@@ -21,7 +21,7 @@ import tensorflow as tf
 from components import gathered
 from components.gathered import Gatherer
 from models.error_causes import temporary_cause
-from models.errors import DataError
+from models.errors import DataError, TransomError
 from models.row_progress import count_rows
 
 
@@ -116,10 +116,19 @@ def test_a_fault_of_the_moment_is_known_as_one(tmp_path: Path, workers: int) -> 
 
 
 def test_a_fault_of_the_moment_is_left_to_a_runner_that_tries_again(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"t\.csv cannot be read") as caught:
+    with pytest.raises(DataError, match=r"t\.csv cannot be read \[while running"):
         list(gather(Gatherer(str(tmp_path), beam.Pipeline), [1, 2], fail_for_a_moment))
     assert not list(tmp_path.rglob("*-failed"))
-    assert caught.value.__traceback__ is not None
+
+
+def test_what_a_runner_elsewhere_reports_says_where_to_look(tmp_path: Path) -> None:
+    def unreachable() -> beam.Pipeline:
+        raise RuntimeError("cannot download beam-runners-flink.jar")
+
+    with pytest.raises(TransomError, match="Beam's runner failed") as caught:
+        list(gather(Gatherer(str(tmp_path), unreachable), [1, 2]))
+    assert caught.value.got == "RuntimeError: cannot download beam-runners-flink.jar"
+    assert "docs/data-path.md" in caught.value.fix
 
 
 def wait(seconds: float) -> float:
