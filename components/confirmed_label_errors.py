@@ -11,8 +11,7 @@ from tfx import types
 
 from components.baselines.label_errors import LabelError, confirm, load_suspects
 from components.baselines.text_rows import record_key
-from components.evaluation.live.live_baseline import SIGNATURE, output_name
-from components.evaluation.loaded_models import load_model
+from components.evaluation.live.live_baseline import SIGNATURE, load_model, output_name
 from components.tf_examples import from_example, read_split
 from models.config import TaskConfig
 from models.saved.model_locations import EXTRA_FOLDER

@@ -27,11 +27,10 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import fn_runner as fn_api_runner
 
+from components.row_progress import RowProgress, count_as, finish_file, row_progress
 from components.tf_examples import whole_file
 from models.child_processes import tie_forked
-from models.error_causes import temporary_cause
-from models.errors import TransomError
-from models.row_progress import RowProgress, count_as, finish_file, row_progress
+from models.errors import TransomError, temporary_cause
 from models.runtime import can_fork, usable_cores
 
 PROGRESS_LOG = logging.getLogger("transom.progress")
@@ -70,7 +69,7 @@ class Gatherer:
         """The results for the items, in their order; each is read only when it is asked for.
 
         Args:
-            function: a picklable function; its errors are raised here. It counts its rows, see `models.row_progress`.
+            function: a picklable function; its errors are raised here. It counts its rows, see `row_progress`.
             sizes: the bytes of each item.
             rows: the number of all items' rows, if it is known.
             what: what is done with the rows, for the progress, where the step's name does not tell: "compared".

@@ -24,10 +24,10 @@ from components.data.rows import records
 from components.data.splits import Source
 from components.data.text_keys import TextReading
 from components.gathered import Gatherer
+from components.row_progress import count_rows
 from components.tf_examples import RECORD_OPTIONS, to_examples, whole_file
 from models.config import TaskConfig
 from models.errors import DataError, TransomError
-from models.row_progress import count_rows
 
 SHARD_BYTES = 32 * 2**20
 # If `dedupe` keeps one row of each text, it is that of the first of these splits.

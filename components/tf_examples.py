@@ -18,8 +18,8 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.data.row_batches import RowBatch
 from components.data.rows import Record
+from components.row_progress import count_rows
 from models.config import TaskConfig
-from models.row_progress import count_rows
 from tflite.host.json_text import to_json
 
 # The rows that TensorFlow reads at once: few, because one may have 50 MB.
@@ -168,7 +168,7 @@ def read_row_batches(examples: types.Artifact, split: str, task: TaskConfig) -> 
 def read_batches(files: Sequence[str]) -> Iterator[list[bytes]]:
     """The serialized tf.Examples of some files, in batches of a limited number of rows and bytes.
 
-    A batch counts as done when the next is asked for, see `models.row_progress`.
+    A batch counts as done when the next is asked for, see `components.row_progress`.
     """
     dataset = tf.data.TFRecordDataset(list(files), "GZIP", buffer_size=1 << 20).batch(_READ_ROWS).prefetch(2)
     batch: list[bytes] = []

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from models.errors import Interrupted
 from models.training.progress import Progress, format_duration
 from models.training.training_run import TrainedModel
+from tflite.host.json_text import finite
 
 PROGRESS_LOG, METRICS_LOG = logging.getLogger("transom.progress"), logging.getLogger("transom.figures")
 
@@ -20,13 +21,15 @@ def log_progress(state: Progress) -> None:
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in state.evaluation.items())
         METRICS_LOG.info("%s: training loss %.4f, eval %s", epoch, state.loss, metrics)
         return
-    step = f"step {state.step}/{state.steps}"
+    step = f"step {state.step:,}/{state.steps:,}"
     parts = [epoch, step] if state.evaluated is None else [epoch, f"evaluated {state.evaluated:.0%}", step]
     if state.seconds_left is not None:
         parts.append(f"{format_duration(state.seconds_left)} left")
     if state.tokens_per_second:
-        parts.append(f"{state.tokens_per_second:.0f} tokens/s")
-    PROGRESS_LOG.info("%s", ", ".join([*parts, f"loss {state.loss:.4f}"]))
+        parts.append(f"{state.tokens_per_second:,.0f} tokens/s")
+    amounts = {"unit": "steps", "done": state.step, "total": state.steps, "seconds_left": state.seconds_left}
+    amounts |= {"tokens_per_second": round(state.tokens_per_second, 1), "loss": state.loss}
+    PROGRESS_LOG.info("%s", ", ".join([*parts, f"loss {state.loss:.4f}"]), extra={"amounts": finite(amounts)})
 
 
 @contextmanager

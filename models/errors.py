@@ -17,6 +17,7 @@ exits with the code; nothing below the command line catches these errors.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -86,3 +87,31 @@ def os_errors_as(kind: type[TransomError], what: str, *, expected: str = "", fix
         yield
     except OSError as error:
         raise kind(what, got=error.strerror or str(error), expected=expected, fix=fix) from error
+
+
+# Lasting causes, as an OSError; any other is temporary: a volume that is slow, missing or full.
+_LASTING = frozenset(
+    getattr(errno, name)
+    for name in ("ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "EINVAL", "ELOOP")
+)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error itself, then its cause, the cause of that, and so on."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def temporary_cause(error: BaseException) -> OSError | None:
+    """The cause that may be gone when the same is tried again; None if there is none."""
+    return next(
+        (
+            cause
+            for cause in causes(error)
+            if isinstance(cause, OSError) and cause.errno is not None and cause.errno not in _LASTING
+        ),
+        None,
+    )

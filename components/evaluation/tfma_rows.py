@@ -19,12 +19,12 @@ import tensorflow_model_analysis as tfma
 
 from components.baselines.text_rows import text_key
 from components.evaluation.baseline_comparison import BaselineSettings
-from components.evaluation.loaded_models import load_model
+from components.evaluation.live.live_baseline import load_model
 from components.evaluation.metrics import UNKNOWN, UNLABELLED
 from components.evaluation.slices import characters, slice_values
 from components.evaluation.tfma_metric import LINEAR_KEY
+from components.row_progress import count_rows
 from models.config import TaskConfig
-from models.row_progress import count_rows
 
 INFERENCE_ROWS = 32
 """Rows per call of the model. They are padded to the longest text of the call, so more rows would waste work."""

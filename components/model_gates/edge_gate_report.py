@@ -9,8 +9,8 @@ from typing import Any
 
 from components.artifacts import BLESSED, MEASURE_AGAIN
 from components.model_gates.variant_export import REFERENCE, brief, load_export_errors
+from components.row_progress import RowProgress, count_rows, row_progress
 from models.errors import ModelError
-from models.row_progress import RowProgress, row_progress
 from models.saved.restore import restore
 from tflite.config import EdgeConfig
 from tflite.convert.variants import Variant
@@ -57,7 +57,7 @@ def edge_gate_report(
     PROGRESS_LOG.info("predicting %d rows with Keras", len(rows))
     model = restore(folder)
     with row_progress(RowProgress(len(rows), what="with Keras")):
-        reference = keras_reference(model, rows, max(config.lengths, default=model.tokenizer.max_length))
+        reference = keras_reference(model, rows, max(config.lengths, default=model.tokenizer.max_length), count_rows)
     candidates = []
     for variant in config.variants:
         if errors[variant]:
@@ -66,7 +66,7 @@ def edge_gate_report(
         PROGRESS_LOG.info("predicting %d rows with %s", len(rows), variant)
         bundle = EdgeClassifier(bundles / variant, threads=os.cpu_count() or 1)
         with row_progress(RowProgress(len(rows), what=f"with {variant}")):
-            parity = compare(bundle, reference, rows, min_slice_size)
+            parity = compare(bundle, reference, rows, min_slice_size, count_rows)
         candidates.append(Candidate(variant, parity, costs[variant], tuple(bundle.manifest.report["operations"])))
     report = choose_variant(candidates, costs.get(REFERENCE), config)
     slow = not report[BLESSED] and config.budget.latency_ratio is not None

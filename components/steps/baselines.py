@@ -16,10 +16,10 @@ from components.baselines.fitting import fit_baselines
 from components.baselines.stored_baselines import Baselines as FittedBaselines
 from components.config import BaselinesConfig
 from components.data.rows import Record
+from components.row_progress import RowProgress, row_progress
 from components.tf_examples import read_row_batches, row_count
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
-from models.row_progress import RowProgress, row_progress
 
 USER_LOG = logging.getLogger("transom")
 _TASK_KEYS = {"type", "text", "text_pair", "label", "labels"}
@@ -52,7 +52,7 @@ def describe(fitted: FittedBaselines) -> str:
         return trivial
     if linear.why_not:
         return f"{trivial}; there is no linear baseline: {linear.why_not}"
-    rows = f"{linear.rows}" if linear.rows == fitted.rows else f"a sample of {linear.rows} of the {fitted.rows}"
+    rows = f"{linear.rows:,}" if linear.rows == fitted.rows else f"a sample of {linear.rows:,} of the {fitted.rows:,}"
     return f"{trivial}; a linear model of words and characters was fitted to {rows} training rows"
 
 

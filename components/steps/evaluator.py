@@ -28,18 +28,17 @@ from components.data.formats.files import contents_digest
 from components.evaluation import tfma_rows
 from components.evaluation.baseline_comparison import prepare
 from components.evaluation.live import evaluation_reuse
-from components.evaluation.live.live_baseline import live_state
-from components.evaluation.loaded_models import load_model
+from components.evaluation.live.live_baseline import live_state, load_model
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics
+from components.row_progress import RowProgress, row_progress
 from components.tf_examples import read_split, row_count, split_files
 from components.tfx_step import BeamExecutor, Step, StepRun
 from models.config import CONFIG_FILE, TaskConfig
 from models.errors import DataError, ModelError
-from models.row_progress import RowProgress, row_progress
 from models.saved.model_identity import model_digest
 from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.labels import LabelSpace

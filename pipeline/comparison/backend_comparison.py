@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.config import ModelsConfig
-from models.error_causes import error_text
 from models.errors import TrainingError, TransomError
 from models.runtime import cpu_facts
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
@@ -21,6 +20,7 @@ from pipeline.comparison.other_load import busy_cores
 from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
+from pipeline.runs.error_causes import error_text
 from pipeline.runs.pipeline_run import run
 from pipeline.runs.temporary_folders import temporary_folder
 from pipeline.terminal.console import View, captured_output

@@ -16,8 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.error_causes import temporary_cause
-from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError
+from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError, temporary_cause
 from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 

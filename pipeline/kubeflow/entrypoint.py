@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.error_causes import known_error
 from models.errors import Interrupted, TransomError
 from models.runtime import prepare
 from pipeline.kubeflow.attempts import FailureNote
+from pipeline.runs.error_causes import known_error
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal.console import View, shown_messages
 

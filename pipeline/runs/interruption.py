@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from models.error_causes import causes
-from models.errors import Interrupted
+from models.errors import Interrupted, causes
 from models.training.progress import format_duration
 from models.training.resuming.stopping import SAME_REQUEST, SIGNALS, usual_handlers
 

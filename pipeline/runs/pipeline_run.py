@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import compile_cache, heap
-from models.error_causes import disk_full_error, error_text, is_disk_full, known_error
 from models.errors import GateError, TransomError
 from models.runtime import prepare
 from pipeline import preflight
@@ -22,6 +21,7 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.runs import unchanged
+from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full, known_error
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.label_error_places import add_places
 from pipeline.runs.run_lock import hold_lock

@@ -11,19 +11,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
 from models.training.progress import format_duration
 from pipeline.terminal import streams
+from pipeline.terminal.live_line import live_line
 from serving.tensorflow_noise import filtered
 from tflite.host.json_text import to_json
 
@@ -121,17 +121,20 @@ class View:
         """With `as_json`, a line of any content."""
         self._json(event)
 
-    def progress(self, note: str, step: str = "") -> None:
-        """Reports the progress of a step (default: the one that began last): parts joined by ", ", the most important
-        first.
+    def progress(self, note: str, step: str = "", amounts: Mapping[str, Any] | None = None) -> None:
+        """Reports the progress of a step (default: the one that began last).
 
         Shown at once on a terminal and in JSON, otherwise once a minute.
+
+        Args:
+            note: parts joined by ", ", the most important first.
+            amounts: the same for programs: unit, done, total, per_second, seconds_left.
         """
         step = step or self._last()
         if step in self._running:
             self._running[step].note = note
         if self.as_json:
-            self._json({"event": "progress", "step": step, "text": note})
+            self._json({"event": "progress", "step": step, "text": note, **(amounts or {})})
 
     def ended(self, step: str, status: str, seconds: float) -> None:
         running = self._running.get(step)
@@ -192,28 +195,16 @@ class View:
         print(to_json(event), file=self.console.file, flush=True)
 
 
-def live_line(step: str, seconds: float, note: str, width: int) -> Text:
-    """The current step in one line of at most `width` columns; the last parts of its note are dropped first."""
-    columns, short = f"{step:<18}{seconds:8.1f} s   ", f"{step} {seconds:.0f} s   "
-    parts = note.split(", ") if note else []
-    for middle, count in ((columns, len(parts)), *((short, count) for count in range(len(parts), 0, -1))):
-        shown = ", ".join(parts[:count])
-        if cell_len(f"  … {middle}{shown}".rstrip()) <= width:
-            return Text.assemble(("  … ", "yellow"), middle, shown)
-    bare = Text(f"  … {short}".rstrip(), no_wrap=True)
-    bare.truncate(width, overflow="ellipsis")
-    return bare
-
-
 class _MessageHandler(logging.Handler):
-    """Calls a function with the text of each log record, and its step; "" if it has none."""
+    """Calls a function with the text of each log record, its step ("" if it has none), and its amounts, if any."""
 
-    def __init__(self, handle_message: Callable[[str, str], None]) -> None:
+    def __init__(self, handle_message: Callable[..., None]) -> None:
         super().__init__(logging.INFO)
         self._handle_message = handle_message
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._handle_message(record.getMessage(), getattr(record, "step", ""))
+        more = {"amounts": vars(record)["amounts"]} if "amounts" in vars(record) else {}
+        self._handle_message(record.getMessage(), getattr(record, "step", ""), **more)
 
 
 @contextmanager

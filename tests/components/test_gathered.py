@@ -18,11 +18,10 @@ import apache_beam as beam
 import pytest
 import tensorflow as tf
 
-from components import gathered
+from components import gathered, row_progress
 from components.gathered import Gatherer
-from models.error_causes import temporary_cause
-from models.errors import DataError, TransomError
-from models.row_progress import count_rows
+from components.row_progress import count_rows
+from models.errors import DataError, TransomError, temporary_cause
 
 
 def gather(gatherer: Gatherer, numbers: list[int], function: Any = None, rows: int | None = None) -> Iterator[int]:
@@ -90,7 +89,10 @@ def test_what_follows_an_error_is_not_waited_for(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 30
 
 
-def test_rows_of_all_processes_are_told_with_the_time_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_of_all_processes_are_told_with_the_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(row_progress, "_STEADY_S", 0.1)
     caplog.set_level(logging.INFO, "transom.progress")
     assert len(list(gather(Gatherer(str(tmp_path), workers=2), list(range(8)), count_slowly, rows=800))) == 8
     told = [re.fullmatch(r"(\d+) of 800 rows, \d+ s left, \d+ rows/s", text) for text in caplog.messages]

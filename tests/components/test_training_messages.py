@@ -57,3 +57,7 @@ def test_progress_tells_the_tuning_from_the_epochs(caplog: pytest.LogCaptureFixt
         "tuning on pairs of rows, step 20/50, 31 s left, 900 tokens/s, loss 1.5000",
         "epoch 1/4, step 1/8, 900 tokens/s, loss 0.5000",
     ]
+    assert [vars(record)["amounts"] for record in caplog.records] == [
+        {"unit": "steps", "done": 20, "total": 50, "seconds_left": 31.0, "tokens_per_second": 900.0, "loss": 1.5},
+        {"unit": "steps", "done": 1, "total": 8, "seconds_left": None, "tokens_per_second": 900.0, "loss": 0.5},
+    ]

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 import pickle
 
 import pytest
 
 from models import errors
-from models.errors import GateError, TransomError
+from models.errors import DataError, GateError, TransomError, temporary_cause
 
 
 def _kinds(kind: type[TransomError]) -> list[type[TransomError]]:
@@ -30,3 +31,13 @@ def test_an_error_survives_pickling_with_its_parts() -> None:
     assert type(copy) is GateError
     assert (copy.what, copy.got, copy.expected, copy.fix) == ("what", "this", "that", "do")
     assert str(copy) == "what\n  got: this\n  expected: that\n  to fix: do"
+
+
+def test_what_may_be_gone_when_it_is_tried_again() -> None:
+    for error, cause in (
+        (DataError("t.csv cannot be read"), OSError(errno.ESTALE, "Stale file handle")),
+        (DataError("t.csv cannot be read"), OSError(errno.ENOENT, "No such file")),
+    ):
+        error.__cause__ = cause
+        assert temporary_cause(error) is (cause if cause.errno == errno.ESTALE else None)
+    assert temporary_cause(ValueError("nothing")) is None

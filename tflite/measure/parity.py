@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.config import TaskConfig
-from models.row_progress import count_rows
 from models.saved.restore import RestoredModel
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.prediction import TaskType
 
+OnRows = Callable[[int], object]
 NUMBER_TOLERANCE = 0.05
 """Regression: numbers agree if they differ by at most this share of the training targets' standard deviation."""
 _BATCH = 32
@@ -69,8 +69,16 @@ class Parity:
     quality: tuple[Quality, ...]  # of all rows, then of each slice that is large enough
 
 
-def keras_reference(model: RestoredModel, rows: Sequence[TextRow], max_length: int) -> Reference:
-    """Keras's predictions for the rows, and the token ids that a bundle of `max_length` tokens must produce."""
+def keras_reference(
+    model: RestoredModel,
+    rows: Sequence[TextRow],
+    max_length: int,
+    on_rows: OnRows = lambda count: None,
+) -> Reference:
+    """Keras's predictions for the rows, and the token ids that a bundle of `max_length` tokens must produce.
+
+    `on_rows` is called with the number of rows that have been predicted since its last call.
+    """
     numbers = np.zeros((len(rows), model.labels.outputs), np.float32)
     token_ids: list[list[int]] = [[] for _ in rows]
     truncated = model
@@ -84,7 +92,7 @@ def keras_reference(model: RestoredModel, rows: Sequence[TextRow], max_length: i
         ids_of_rows, masks = (truncated_features[name].numpy() for name in ("token_ids", "padding_mask"))
         for index, ids, mask in zip(batch, ids_of_rows, masks, strict=True):
             token_ids[index] = ids[mask == 1].tolist()
-        count_rows(len(batch))
+        on_rows(len(batch))
     return Reference(numbers, token_ids)
 
 
@@ -101,7 +109,13 @@ def _batches(rows: Sequence[TextRow]) -> Iterator[list[int]]:
         yield order[start : start + _BATCH]
 
 
-def compare(bundle: EdgeClassifier, reference: Reference, rows: Sequence[TextRow], min_slice_size: int) -> Parity:
+def compare(
+    bundle: EdgeClassifier,
+    reference: Reference,
+    rows: Sequence[TextRow],
+    min_slice_size: int,
+    on_rows: OnRows = lambda count: None,
+) -> Parity:
     """Compares a bundle with Keras on the same rows.
 
     Args:
@@ -109,11 +123,12 @@ def compare(bundle: EdgeClassifier, reference: Reference, rows: Sequence[TextRow
         reference: Keras's predictions, in the rows' order.
         rows: at least one.
         min_slice_size: smaller slices are left out.
+        on_rows: see `keras_reference`.
     """
     encoded, predicted = [bundle.tokenizer(row.text, row.pair) for row in rows], []
     for each in encoded:
         predicted.append(bundle.model(*each))
-        count_rows(1)
+        on_rows(1)
     edge = np.stack(predicted)
     keras, finite = reference.numbers, np.isfinite(edge).all(axis=-1)
     task, spread = bundle.manifest.task, _spread(bundle)

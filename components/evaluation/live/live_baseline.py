@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_text  # noqa: F401  (registers operations that the models need)
 from google.protobuf.message import DecodeError
 
 from components.data.formats.files import abbreviate
 from components.evaluation.comparison import Baseline
-from components.evaluation.loaded_models import load_model
 from components.evaluation.measurements import LiveState
 from models.config import CONFIG_FILE, TaskConfig
 from models.saved.model_locations import EXTRA_FOLDER
@@ -22,6 +23,15 @@ from tflite.host.labels import LabelSpace
 SIGNATURE = "tf_example"
 
 _LOG = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=2)  # the candidate and the live model
+def load_model(folder: str) -> Any:
+    """The SavedModel in a folder, for one evaluation, which asks it several times.
+
+    It stays in memory until `load_model.cache_clear()`. Loading one of a preset takes a second, its first call another.
+    """
+    return tf.saved_model.load(folder)
 
 
 def output_name(task: TaskConfig) -> str:

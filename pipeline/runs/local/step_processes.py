@@ -21,12 +21,13 @@ from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from models.child_processes import tie_forked
-from models.error_causes import is_disk_full, known_error
 from models.errors import TransomError
 from models.training.resuming.stopping import SIGNALS
+from pipeline.runs.error_causes import is_disk_full, known_error
 from pipeline.runs.interruption import interruptible, is_interruption
 
 _LOGGERS = ("transom", "transom.progress")
+_OF_MESSAGES = ("name", "levelno", "levelname", "amounts")
 
 
 @dataclass
@@ -136,8 +137,8 @@ class _Sender(logging.Handler):
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        content = {"name": record.name, "levelno": record.levelno, "levelname": record.levelname}
-        self._writer.send(("message", {**content, "msg": record.getMessage()}))
+        kept = {name: vars(record)[name] for name in _OF_MESSAGES if name in vars(record)}
+        self._writer.send(("message", {**kept, "msg": record.getMessage()}))
 
 
 def _run(function: Callable[[], bytes], writer: Connection, parent: int, mask: Iterable[int]) -> NoReturn:

@@ -19,8 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from models.error_causes import causes
-from models.errors import BusyError, ConfigError, DataError, TransomError, os_errors_as
+from models.errors import BusyError, ConfigError, DataError, TransomError, causes, os_errors_as
 from pipeline.paths import Paths
 from pipeline.runs.store.artifact_files import forget_all, is_complete
 from pipeline.runs.store.metadata_rows import TABLES, invalid_row

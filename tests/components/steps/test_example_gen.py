@@ -2,73 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 import tensorflow as tf
-from tfx.orchestration import metadata, pipeline
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from example_gen_runs import Project, Splits, write_csv
 from tfx.proto import example_gen_pb2
-from tfx.types import artifact_utils, standard_artifacts
 
 from components.config import DataConfig
 from components.data.formats.files import newest_span
 from components.data.rows import Record
 from components.data.splits import sources
-from components.steps import example_gen as example_gen_step
-from components.steps.example_gen import InputProcessor, example_gen
-from components.tf_examples import from_example, read_split, to_example
+from components.steps.example_gen import InputProcessor
+from components.tf_examples import to_example
 from models.config import TaskConfig, TokenizerConfig
 from models.errors import DataError
 
-Splits = dict[str, list[Record]]
 HARD = ['say "hi"', "two\nlines\r\n", "中文，日本語", "é \u200b \ufeff", "NUL \0", "🏳️‍🌈", "x" * 100_000, " ", ""]
-
-
-def write_csv(path: Path, rows: list[tuple], header: tuple = ("text", "label")) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([header, *rows])
-    return path
-
-
-class Project:
-    """A folder with tables and a TFX pipeline of ExampleGen alone."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, data: DataConfig, task: TaskConfig | None = None, tokenizer: TokenizerConfig | None = None) -> Splits:
-        """Runs the pipeline and reads the newest examples."""
-        task = task or TaskConfig()
-        component = example_gen(data, task, self.folder, tokenizer=tokenizer)
-        connection = metadata.sqlite_metadata_connection_config(str(self.folder / "metadata.sqlite"))
-        LocalDagRunner().run(
-            pipeline.Pipeline(
-                "test",
-                str(self.folder / "root"),
-                components=[component],
-                enable_cache=True,
-                metadata_connection_config=connection,
-            )
-        )
-        examples = standard_artifacts.Examples()
-        examples.uri = str(self.executions()[-1])
-        names = ["train", "eval", *(["test"] if data.path or data.test else [])]
-        examples.split_names = artifact_utils.encode_split_names(names)
-        assert {path.name for path in Path(examples.uri).iterdir()} == {f"Split-{name}" for name in names}
-        return {name: [from_example(item, task) for item in read_split(examples, name)] for name in names}
-
-    def executions(self) -> list[Path]:
-        """The folders of all executions that wrote examples, in order."""
-        return sorted((self.folder / "root" / "ExampleGen" / "examples").iterdir(), key=lambda path: int(path.name))
 
 
 @pytest.fixture
@@ -91,32 +46,6 @@ def test_hashed_splits_hold_every_row_once_and_in_order(project: Project) -> Non
         expected[source.split(record, TaskConfig())].append(record)
     assert splits == expected
     assert min(map(len, splits.values())) > 20
-
-
-@pytest.mark.parametrize("change", ["grows", "shrinks", "another"])
-def test_a_table_that_changes_while_it_is_read_is_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
-    path = write_csv(project.folder / "t.csv", [(f"text {number}", "ab"[number % 2]) for number in range(100)])
-    write_examples = example_gen_step.write_examples
-
-    def write_and_change(*arguments: Any) -> dict[str, int]:
-        counts = write_examples(*arguments)
-        content = path.read_bytes()
-        if change == "grows":
-            path.write_bytes(content + b"one more,a\r\n")
-        elif change == "shrinks":
-            path.write_bytes(content[: content.rindex(b"text")])
-        else:
-            write_csv(project.folder / "u.csv", [("text", "a")])
-        return counts
-
-    monkeypatch.setattr(example_gen_step, "write_examples", write_and_change)
-    with pytest.raises(DataError, match=r"data: \*\.csv changed while being read") as caught:
-        project.run(DataConfig(path="*.csv"))
-    assert caught.value.fix == "run again when they are complete"
-    monkeypatch.undo()
-    assert sum(map(len, project.run(DataConfig(path="*.csv")).values())) == (99 if change == "shrinks" else 101)
 
 
 def test_rows_keep_their_splits_when_rows_and_columns_are_added(project: Project) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow as tf
+from pusher_runs import push
 from tfx import types
 from tfx.types import standard_artifacts
 from tiny_artifacts import artifact
@@ -19,7 +19,7 @@ from components.live_version import copy_live_version
 from components.push import ALREADY_LIVE
 from components.steps.live_model import WHEN_RUN, LiveModel
 from components.steps.live_model import Executor as LiveExecutor
-from components.steps.pusher import Executor, Pusher
+from components.steps.pusher import Pusher
 from models.errors import PushError
 from models.saved.model_locations import newest_bundle
 from serving.publish.version_folders import publish, versions
@@ -32,54 +32,6 @@ def saved_model(folder: Path, content: str) -> Path:
     (folder / "saved_model.pb").write_text(content)
     (folder / "variables" / "variables.index").write_text("index")
     return folder
-
-
-def exported(folder: Path, name: str) -> Path:
-    """A SavedModel that returns its name, with the files that the Trainer stores in it."""
-
-    class Named(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
-        def answer(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"name": tf.repeat(name, number)}
-
-    tf.saved_model.save(Named(), str(folder))
-    (folder / "assets.extra").mkdir()
-    (folder / "assets.extra" / "transom.json").write_text(json.dumps({"task": {"text": "review"}}))
-    return folder
-
-
-def push(
-    folder: Path,
-    name: str,
-    base: Path,
-    *,
-    blessed: int = 1,
-    served: int = 1,
-    keep: int = 5,
-    findings: str = "[]",
-    **more: Any,
-) -> Any:
-    """Runs the Pusher on a model that returns `name`; returns the PushedModel."""
-    model = artifact(standard_artifacts.Model, folder / name)
-    if not (folder / name / "Format-Serving").exists():
-        exported(folder / name / "Format-Serving", name)
-    blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
-    blessing.set_int_custom_property("blessed", blessed)
-    blessing.set_string_custom_property("verdict", "not blessed: accuracy 0.71 is too low")
-    data = artifact(artifacts.DataBlessing, folder / "data")
-    (folder / "data" / "findings.json").write_text(findings)
-    (folder / "data" / "data_summary.json").write_text("{}")
-    gate = artifact(standard_artifacts.InfraBlessing, folder / "served")
-    gate.set_int_custom_property("blessed", served)
-    gate.set_string_custom_property("verdict", "not served: REST predict of row 3")
-    pushed = artifact(standard_artifacts.PushedModel, folder / "pushed" / name)
-    Executor().Do(
-        {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate], **more},
-        {"pushed_model": [pushed]},
-        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": "", "code": ""}
-        | {"edge_directory": str(base.parent / "edge")},
-    )
-    return pushed
 
 
 def edge(folder: Path, variant: str, weights: str = "int8") -> dict[str, list[Any]]:

@@ -16,29 +16,11 @@ import time
 from pathlib import Path
 
 import pytest
-from rich.cells import cell_len
 
-from pipeline.terminal.console import View, captured_output, forwarded_messages, live_line
+from pipeline.terminal.console import View, captured_output, forwarded_messages, shown_messages
 from pipeline.terminal.streams import open_resilient_output
 
 NOTE = "epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s, loss 0.4321"
-
-
-@pytest.mark.parametrize("note", [NOTE, "", "語" * 30, ", ".join(["日本語のスライス"] * 5), "x" * 300])
-@pytest.mark.parametrize("width", [200, 110, 80, 60, 40, 20, 5])
-def test_the_live_line_fits_any_terminal(note: str, width: int) -> None:
-    line = live_line("TokenizerTrainer", 12345.6, note, width)
-    assert cell_len(line.plain.rstrip()) <= width
-    assert "\n" not in line.plain
-
-
-def test_the_least_important_parts_are_left_out_first() -> None:
-    shown = [live_line("Trainer", 183.0, NOTE, width).plain for width in (120, 80, 64, 44, 24)]
-    assert shown[0] == f"  … {'Trainer':<18}   183.0 s   {NOTE}"
-    assert shown[1] == "  … Trainer 183 s   epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s"
-    assert shown[2].endswith("step 412/1000, 3 min 05 s left")
-    assert shown[3].endswith("epoch 2/4, step 412/1000")
-    assert shown[4].rstrip() == "  … Trainer 183 s"
 
 
 def _terminal(columns: int) -> tuple[int, io.TextIOWrapper]:
@@ -74,6 +56,17 @@ def test_what_is_printed_meanwhile_stays_out_of_the_live_lines(monkeypatch: pyte
         meanwhile = sys.stdout, sys.stderr
         view.ended("Trainer", "done", 1.0)
     assert meanwhile == before
+
+
+def test_programs_get_the_amounts_of_a_progress_as_numbers() -> None:
+    stream = io.StringIO()
+    with shown_messages(View(stream, as_json=True)) as view:
+        view.started("Transform")
+        amounts = {"unit": "rows", "done": 5, "total": 10}
+        logging.getLogger("transom.progress").info("5 of 10 rows", extra={"step": "Transform", "amounts": amounts})
+        view.ended("Transform", "done", 1.0)
+    _, progress, _ = map(json.loads, stream.getvalue().splitlines())
+    assert progress == {"event": "progress", "step": "Transform", "text": "5 of 10 rows", **amounts}
 
 
 def test_a_long_step_is_never_silent_outside_a_terminal() -> None:

@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 from evaluator_runs import LABELS, NumbersInText, example, export
 
-from components.evaluation.live.live_baseline import load_baseline
-from components.evaluation.loaded_models import load_model
+from components.evaluation.live.live_baseline import load_baseline, load_model
 from models.config import TaskConfig
 
 

@@ -51,7 +51,7 @@ def test_the_result_of_another_process() -> None:
 def test_messages_arrive_with_their_step(caplog: pytest.LogCaptureFixture) -> None:
     def function() -> bytes:
         LOG.info("training begins")
-        logging.getLogger("transom.progress").info("step %d", 3)
+        logging.getLogger("transom.progress").info("step %d", 3, extra={"amounts": {"done": 3}})
         return b""
 
     logging.getLogger("transom").addHandler(caplog.handler)
@@ -61,6 +61,7 @@ def test_messages_arrive_with_their_step(caplog: pytest.LogCaptureFixture) -> No
     heard = [(record.name, record.getMessage(), record.step) for record in caplog.records if hasattr(record, "step")]
     assert ("transom", "training begins", "Trainer") in heard
     assert ("transom.progress", "step 3", "Trainer") in heard
+    assert {"done": 3} in [vars(record).get("amounts") for record in caplog.records]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from models.error_causes import is_disk_full, known_error, temporary_cause
 from models.errors import GateError
+from pipeline.runs.error_causes import is_disk_full, known_error
 
 
 def caused(error: Exception) -> ValueError:
@@ -17,13 +17,6 @@ def caused(error: Exception) -> ValueError:
 def test_a_full_disk_is_recognized_as_the_cause_of_an_error() -> None:
     assert is_disk_full(caused(OSError(errno.ENOSPC, "No space left on device")))
     assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
-
-
-def test_what_may_be_gone_when_it_is_tried_again() -> None:
-    error = OSError(errno.ESTALE, "Stale file handle")
-    assert temporary_cause(caused(error)) is error
-    assert temporary_cause(caused(OSError(errno.ENOENT, "No such file"))) is None
-    assert temporary_cause(ValueError("nothing")) is None
 
 
 def test_transoms_error_is_found_behind_others() -> None:

@@ -11,11 +11,15 @@ import mmap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from models.training.progress import format_duration
 
 PROGRESS_LOG = logging.getLogger("transom.progress")
 _EVERY_S = 1.0
+# Seconds after which a rate is one, and not the first few rows' luck.
+_STEADY_S = 3.0
 # What each process counts.
 _ROWS, _FINISHED_ROWS, _FINISHED_BYTES, _FIELDS = 0, 1, 2, 3
 _current: RowProgress | None = None
@@ -61,22 +65,62 @@ class RowProgress:
         if self._first is not None and now - self._told >= _EVERY_S:
             self._told = now
             seconds, more = now - self._first[0], rows - self._first[1]
-            PROGRESS_LOG.info("%s", self.note(more / seconds if more else None))
+            amounts = self.amounts(more / seconds if more and seconds >= _STEADY_S else None)
+            PROGRESS_LOG.info("%s", amounts.note(self._what), extra={"amounts": amounts.as_dict()})
 
     def _total(self, field: int) -> int:
         return sum(self._counts.tolist()[field::_FIELDS])
 
-    def note(self, rate: float | None) -> str:
-        """The progress, the most important part first. `rate`: rows per second; None if it is not known yet."""
+    def amounts(self, rate: float | None) -> Amounts:
+        """The progress. `rate`: rows per second; None if it is not known yet."""
         rows, finished, size = map(self._total, range(_FIELDS))
-        total, about = self._rows, ""
+        total, about = self._rows, False
         if total is None and size and self._size:
-            total, about = max(rows, round(finished * self._size / size)), "about "
-        parts = [f"{rows:,}" + ("" if total is None else f" of {about}{total:,}") + f" rows{self._what}"]
-        if total is not None and rate:
-            parts.append(f"{format_duration(max(0, total - rows) / rate)} left")
-        if rate:
-            parts.append(f"{rate:,.0f} rows/s")
+            estimate = round(finished * self._size / size)
+            total, about = (estimate, True) if estimate > rows else (None, False)
+        return Amounts(rows, total, about, rate)
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How far some work is.
+
+    Attributes:
+        done: rows.
+        total: of all rows; None if it is not known.
+        is_estimated: whether `total` is an estimate.
+        rate: rows per second; None if it is not known yet.
+    """
+
+    done: int
+    total: int | None = None
+    is_estimated: bool = False
+    rate: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs: the attributes, the unit, and the seconds left."""
+        left = self.seconds_left
+        return {
+            "unit": "rows",
+            "done": self.done,
+            "total": self.total,
+            "total_is_estimated": self.is_estimated,
+            "per_second": None if self.rate is None else round(self.rate, 1),
+            "seconds_left": None if left is None else round(left, 1),
+        }
+
+    @property
+    def seconds_left(self) -> float | None:
+        return max(0, self.total - self.done) / self.rate if self.total is not None and self.rate else None
+
+    def note(self, what: str = "") -> str:
+        """For people, the most important part first. `what` follows the number of rows: "with Keras"."""
+        about = "about " if self.is_estimated else ""
+        parts = [f"{self.done:,}" + ("" if self.total is None else f" of {about}{self.total:,}") + f" rows{what}"]
+        if self.seconds_left is not None:
+            parts.append(f"{format_duration(self.seconds_left)} left")
+        if self.rate:
+            parts.append(f"{self.rate:,.0f} rows/s")
         return ", ".join(parts)
 
 

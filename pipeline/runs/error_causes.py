@@ -1,43 +1,15 @@
-"""The causes of an exception, and what they say: a full disk, a fault of the moment. Standard library only."""
+"""The causes of an exception, and full disks among them. Standard library only."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
-from models.errors import TransomError
-
-# Lasting causes, as an OSError; any other is temporary: a volume that is slow, missing or full.
-_LASTING = frozenset(
-    getattr(errno, name)
-    for name in ("ENOENT", "ENOTDIR", "EISDIR", "EACCES", "EPERM", "EROFS", "ENAMETOOLONG", "EINVAL", "ELOOP")
-)
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error itself, then its cause, the cause of that, and so on."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+from models.errors import TransomError, causes
 
 
 def known_error(error: BaseException) -> TransomError | None:
     """The first of Transom's errors among an error and its causes."""
     return next((cause for cause in causes(error) if isinstance(cause, TransomError)), None)
-
-
-def temporary_cause(error: BaseException) -> OSError | None:
-    """The cause that may be gone when the same is tried again; None if there is none."""
-    return next(
-        (
-            cause
-            for cause in causes(error)
-            if isinstance(cause, OSError) and cause.errno is not None and cause.errno not in _LASTING
-        ),
-        None,
-    )
 
 
 def error_text(error: BaseException) -> str:

@@ -1,0 +1,19 @@
+"""The line of a running step on a terminal."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.text import Text
+
+
+def live_line(step: str, seconds: float, note: str, width: int) -> Text:
+    """The current step in one line of at most `width` columns; the last parts of its note are dropped first."""
+    columns, short = f"{step:<18}{seconds:8.1f} s   ", f"{step} {seconds:.0f} s   "
+    parts = note.split(", ") if note else []
+    for middle, count in ((columns, len(parts)), *((short, count) for count in range(len(parts), 0, -1))):
+        shown = ", ".join(parts[:count])
+        if cell_len(f"  … {middle}{shown}".rstrip()) <= width:
+            return Text.assemble(("  … ", "yellow"), middle, shown)
+    bare = Text(f"  … {short}".rstrip(), no_wrap=True)
+    bare.truncate(width, overflow="ellipsis")
+    return bare

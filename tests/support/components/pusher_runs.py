@@ -1,0 +1,62 @@
+"""Runs of the Pusher on models that return their names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx.types import standard_artifacts
+from tiny_artifacts import artifact
+
+from components import artifacts
+from components.steps.pusher import Executor
+
+
+def exported(folder: Path, name: str) -> Path:
+    """A SavedModel that returns its name, with the files that the Trainer stores in it."""
+
+    class Named(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int32)])
+        def answer(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"name": tf.repeat(name, number)}
+
+    tf.saved_model.save(Named(), str(folder))
+    (folder / "assets.extra").mkdir()
+    (folder / "assets.extra" / "transom.json").write_text(json.dumps({"task": {"text": "review"}}))
+    return folder
+
+
+def push(
+    folder: Path,
+    name: str,
+    base: Path,
+    *,
+    blessed: int = 1,
+    served: int = 1,
+    keep: int = 5,
+    findings: str = "[]",
+    **more: Any,
+) -> Any:
+    """Runs the Pusher on a model that returns `name`; returns the PushedModel."""
+    model = artifact(standard_artifacts.Model, folder / name)
+    if not (folder / name / "Format-Serving").exists():
+        exported(folder / name / "Format-Serving", name)
+    blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+    blessing.set_int_custom_property("blessed", blessed)
+    blessing.set_string_custom_property("verdict", "not blessed: accuracy 0.71 is too low")
+    data = artifact(artifacts.DataBlessing, folder / "data")
+    (folder / "data" / "findings.json").write_text(findings)
+    (folder / "data" / "data_summary.json").write_text("{}")
+    gate = artifact(standard_artifacts.InfraBlessing, folder / "served")
+    gate.set_int_custom_property("blessed", served)
+    gate.set_string_custom_property("verdict", "not served: REST predict of row 3")
+    pushed = artifact(standard_artifacts.PushedModel, folder / "pushed" / name)
+    Executor().Do(
+        {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate], **more},
+        {"pushed_model": [pushed]},
+        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": "", "code": ""}
+        | {"edge_directory": str(base.parent / "edge")},
+    )
+    return pushed
