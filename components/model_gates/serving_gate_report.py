@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from serving.check.replay import Replay, ReplayRow, RowPrediction, replay
 from serving.errors import ServingError
 from serving.publish.operations import TARGET, missing
 
+PROGRESS_LOG = logging.getLogger("transom.progress")
 _SPLIT = "eval"
 _NO_ROWS = f"the {_SPLIT} split has no row to send to the server"
 
@@ -50,6 +52,7 @@ def serving_gate_report(
         tolerance = config.tolerance * (restored.labels.std if task.type == "regression" else 1.0)
         return rows, keras_predictions(restored, rows, tolerance), tolerance
 
+    PROGRESS_LOG.info("starting the server")
     try:
         # Keras computes while the server starts, and before it is measured.
         with ThreadPoolExecutor(1) as pool:
@@ -62,6 +65,7 @@ def serving_gate_report(
                 rows, predictions, tolerance = begun[0].result()
                 if not rows:
                     return _refused(_NO_ROWS)
+                PROGRESS_LOG.info("sending %d rows in every way", len(rows))
                 return judge_replay(replay(server, rows, predictions, tolerance), config, len(rows))
     except ServingError as error:
         return _refused(f"the server could not serve the model: {error}", again=True)

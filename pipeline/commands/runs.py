@@ -56,7 +56,11 @@ def _add_clean(commands: Commands) -> None:
     add_config(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument(
-        "--runs", type=positive_number, default=5, metavar="N", help="the runs whose results stay (default: the last 5)"
+        "--runs",
+        type=positive_number,
+        default=5,
+        metavar="N",
+        help="how many runs keep their results, of those with a model (default: the last 5)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line: each folder, then the sum")
 
@@ -77,7 +81,7 @@ def clean(options: argparse.Namespace) -> int:
         if not options.dry_run:
             with os_errors_as(TransomError, f"{paths.artifacts} cannot be cleaned up", fix="change its permissions"):
                 remove(found, paths)
-    for one in found:
+    for one in sorted(found, key=lambda leftover: -leftover.size):
         if options.json:
             print(to_json({"folder": str(one.folder), "bytes": one.size, "why": one.why}))
         else:
