@@ -115,15 +115,24 @@ def test_extra_files_lie_beside_the_model(exported: Exported) -> None:
     assert not [path for path in exported.folder.parent.iterdir() if path != exported.folder and path.name[0] == "."]
 
 
-def test_warm_up_requests_can_be_asked(exported: Exported) -> None:
+def test_every_signature_that_reads_texts_is_warmed_up(exported: Exported) -> None:
     loaded = signatures(exported)
     records = tf.data.TFRecordDataset(str(exported.folder / "assets.extra" / "tf_serving_warmup_requests"))
-    requests = [prediction_log_pb2.PredictionLog.FromString(r.numpy()).predict_log.request for r in records]
+    logs = [prediction_log_pb2.PredictionLog.FromString(record.numpy()) for record in records]
     sizes = []
-    for request in requests:
+    for log in logs[:-1]:
+        request = log.predict_log.request
         inputs = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-        sizes.append(loaded[request.model_spec.signature_name](**inputs)["score"].shape[0])
-    assert sizes == [1, 1, 2]
+        score = loaded[request.model_spec.signature_name](**inputs)["score"]
+        sizes.append((request.model_spec.signature_name, score.shape[0]))
+    assert sizes == [("serving_default", 1), ("serving_default", 1), ("serving_default", 2), ("tf_example", 1)]
+    kind = logs[-1].WhichOneof("log_type").removesuffix("_log")
+    request = getattr(logs[-1], f"{kind}_log").request
+    (example,) = request.input.example_list.examples
+    (output,) = {"regress": ["outputs"], "classify": ["scores"]}[kind]
+    assert request.model_spec.signature_name == kind
+    assert loaded[kind](inputs=tf.constant([example.SerializeToString()]))[output].shape[0] == 1
+    assert {"serving_default", "token_ids", "tf_example", kind} == set(loaded)
 
 
 def test_refuses_a_folder_that_holds_something(all_exports: dict[str, Exported]) -> None:
