@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 
 from components import gathered, row_progress
-from components.gathered import Gatherer
+from components.gathered import Gatherer, in_memory_pipeline
 from components.row_progress import count_rows
 from models.errors import DataError, TransomError, temporary_cause
 
@@ -119,7 +119,7 @@ def test_a_fault_of_the_moment_is_known_as_one(tmp_path: Path, workers: int) -> 
 
 def test_a_fault_of_the_moment_is_left_to_a_runner_that_tries_again(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t\.csv cannot be read \[while running"):
-        list(gather(Gatherer(str(tmp_path), beam.Pipeline), [1, 2], fail_for_a_moment))
+        list(gather(Gatherer(str(tmp_path), in_memory_pipeline), [1, 2], fail_for_a_moment))
     assert not list(tmp_path.rglob("*-failed"))
 
 
@@ -151,7 +151,7 @@ def test_a_runner_elsewhere_is_watched_by_its_files(
         return listdir(folder)
 
     monkeypatch.setattr(tf.io.gfile, "listdir", fail_first)
-    list(gather(Gatherer(str(tmp_path), beam.Pipeline), [0.2, 0.2, 0.2], wait))
+    list(gather(Gatherer(str(tmp_path), in_memory_pipeline), [0.2, 0.2, 0.2], wait))
     assert {"0 of 3 files", "2 of 3 files"} <= set(caplog.messages)
 
 
