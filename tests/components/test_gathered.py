@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import re
-import subprocess
+import signal
 import sys
 import threading
 import time
@@ -155,32 +155,17 @@ def test_a_runner_elsewhere_is_watched_by_its_files(
     assert {"0 of 3 files", "2 of 3 files"} <= set(caplog.messages)
 
 
-PROGRAM = """
-import os, sys
-from components.gathered import Gatherer
-
-def process(number):
+def process_of(number: int) -> int:
     if number < 0:
-        os.kill(os.getpid(), 9)
+        os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()
-
-if __name__ == "__main__":
-    numbers = [int(number) for number in sys.argv[2:]]
-    print(len(set(Gatherer(sys.argv[1], workers=2).gather(numbers, process, [10**7] * len(numbers)))))
-"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
-def test_several_processes_share_the_items_and_a_killed_one_is_an_error(tmp_path: Path, repository: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(PROGRAM)
-
-    def run(*numbers: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(script), str(tmp_path), *numbers]
-        environment = {**os.environ, "PYTHONPATH": str(repository)}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-    assert run("1", "2", "3", "4").stdout == "2\n"
-    killed = run("1", "-2", "3", "4")
-    assert killed.returncode == 1
-    assert "TransomError: a worker process was killed" in killed.stderr
+def test_several_processes_share_the_items_and_a_killed_one_is_an_error(tmp_path: Path) -> None:
+    gatherer = Gatherer(str(tmp_path), workers=2)
+    processes = set(gather(gatherer, [1, 2, 3, 4], process_of))
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+    with pytest.raises(TransomError, match="a worker process was killed"):
+        list(gather(gatherer, [1, -2, 3, 4], process_of))

@@ -151,6 +151,7 @@ def test_a_changed_setting_repeats_exactly_the_affected_steps(asked: Any) -> Non
     assert fourth["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_good_enough_is_not_pushed(again: Any) -> None:
     project, first, _ = again
     result = project.run("--set", "evaluation.thresholds.log_loss={max: 1.5e-12}", code=8)

@@ -111,6 +111,7 @@ def test_shares_of_a_batch_that_are_computed_side_by_side_are_one_step(tiny: Mod
         np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_shares_drop_other_units_than_each_other_and_than_the_next_step(tiny: ModuleType) -> None:
     (batch,) = _batches(tiny, 8, 8)
     features = {name: np.tile(value[:4], (2, 1)) for name, value in batch.features.items()}
