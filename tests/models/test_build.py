@@ -235,7 +235,7 @@ def test_it_is_built_in_the_scope_of_a_strategy(tokenizer: Tokenizer, bert: Path
         np.testing.assert_allclose(result, plain(features()), atol=1e-6)
 
 
-@pytest.mark.slow_variants
+@pytest.mark.slow
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 def test_a_toy_rule_is_learned_in_seconds(positions: str, tokenizer: Tokenizer) -> None:
     """The label is whether "good" (8) comes before "bad" (9): this needs order and attention, not counts."""

@@ -54,6 +54,7 @@ def _process_ids(parent: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
+@pytest.mark.slow
 def test_it_is_the_same_training(tmp_path: Path) -> None:
     request, notes, progress = stored_training.store(tmp_path, mislabelled=2, checkpoint_steps=24), [], []
     there = stored_training.fit(request, tmp_path, on_note=notes.append, on_progress=progress.append)
