@@ -11,22 +11,11 @@ from collections.abc import Callable, Sequence
 
 from models.errors import Interrupted, TransomError
 from pipeline import version
-from pipeline.commands import (
-    backends,
-    compile,
-    deploy,
-    edge,
-    init,
-    predict,
-    presets,
-    run,
-    runs,
-    schema,
-    serve,
-    submit,
-    tensorboard,
-)
 from pipeline.commands.arguments import Parser, add_verbose
+from pipeline.commands.cluster import compile, submit
+from pipeline.commands.running import run, runs, tensorboard
+from pipeline.commands.setup import backends, init, presets, schema
+from pipeline.commands.shipping import deploy, edge, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal import streams
 

@@ -29,7 +29,7 @@ LIGHT = (
     "serving.client",
     "serving.deploy.render",
     "serving.deploy.release",
-    "pipeline.commands.deploy",
+    "pipeline.commands.shipping.deploy",
     "pipeline.predict.served_predictions",
     "pipeline.kubeflow.target_checks",
     "pipeline.kubeflow.cluster_paths",

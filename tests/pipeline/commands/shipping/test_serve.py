@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import ModelError
 from pipeline.cli import main
-from pipeline.commands.serve import server_flags
+from pipeline.commands.shipping.serve import server_flags
 from serving.server.flags import parse, to_options
 from serving.server.options import ServerOptions
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from models.errors import ConfigError
 from pipeline.commands.arguments import Commands, add_command, add_file, add_group, add_texts
-from pipeline.commands.predict import predict
+from pipeline.commands.shipping.predict import predict
 from tflite.convert.variants import VARIANTS
 
 _BUNDLE = "a bundle, a folder of versions, or a run's output folder"

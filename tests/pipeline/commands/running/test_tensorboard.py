@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import ConfigError, TransomError
-from pipeline.commands.tensorboard import run_tensorboard
+from pipeline.commands.running.tensorboard import run_tensorboard
 
 
 def test_without_curves_or_with_no_such_port_it_says_so(tmp_path: Path) -> None:

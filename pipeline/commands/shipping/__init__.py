@@ -1,0 +1,1 @@
+"""Commands for a pushed model and its bundle: query, serve, deploy."""
