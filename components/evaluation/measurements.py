@@ -14,6 +14,9 @@ Metrics = Mapping[str, float]
 
 MAJORITY, LINEAR = "majority", "linear"
 """The names of the baselines, as in `evaluation.baselines`: the trivial answer and the linear model."""
+MODEL, LIVE = "model", "live"
+SOURCES = (MODEL, LIVE, LINEAR)
+"""What predicts each row: the evaluated model, the live one, the linear baseline."""
 FEWEST_ROWS = 20
 """With fewer rows there is no interval: draws of so few rows are too similar to show the effect of chance."""
 INTERVAL = 0.8

@@ -33,7 +33,7 @@ def slice_values(name: str, features: Mapping[str, Any], task: TaskConfig) -> li
         return [length_bucket(characters(features, task))]
     if name == LABEL_SLICE:
         return [_text(value) for value in features[task.label].bytes_list.value] or [NO_LABEL]
-    return _column_values(features[name]) or [MISSING]
+    return column_values(features[name]) or [MISSING]
 
 
 def characters(features: Mapping[str, Any], task: TaskConfig) -> int:
@@ -82,7 +82,8 @@ def without_absent_columns(measured: Measurements, config: EvaluationConfig) -> 
     return replace(measured, slices=tuple(part for part in measured.slices if part.column not in absent))
 
 
-def _column_values(feature: Any) -> list[str]:
+def column_values(feature: Any) -> list[str]:
+    """The values of a row's feature, as texts."""
     if feature.bytes_list.value:
         return [_text(value) for value in feature.bytes_list.value]
     return [f"{value:g}" for value in (*feature.float_list.value, *feature.int64_list.value)]

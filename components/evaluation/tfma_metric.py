@@ -23,8 +23,9 @@ from components.config import EvaluationConfig
 from components.evaluation import metrics
 from components.evaluation.baseline_comparison import BaselineSettings
 from components.evaluation.comparison import Baseline, compare, from_tables, tables
-from components.evaluation.live.live_baseline import SIGNATURE, output_name
-from components.evaluation.measurements import LINEAR, MAJORITY, Measurements, Slice
+from components.evaluation.live.live_baseline import SIGNATURE
+from components.evaluation.measurements import LINEAR, MAJORITY, SOURCES, Measurements, Slice
+from components.evaluation.tfma_rows import PREDICTED
 from components.evaluation.thresholds import slice_columns
 from models.config import TaskConfig
 from models.errors import DataError
@@ -34,8 +35,6 @@ from tflite.host.prediction import TaskType
 
 CONFUSION = "confusion"
 """Name under which a slice's confusion matrix is stored, next to the metrics."""
-LINEAR_KEY = "transom_linear"
-"""The key of the linear baseline's predictions in a row's extracts."""
 # Used instead of a model's name.
 _UNREACHED = "unreached"
 
@@ -92,29 +91,20 @@ def _computations(
     measured = None if baselines is None else BaselineSettings.from_json(baselines)
     scaled = tuple(temperatures or ())
     gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), scaled, measured)
-    return [metric_types.MetricComputation(keys, [_SelectNumbers(models, output_name(settings))], gather)]
+    return [metric_types.MetricComputation(keys, [_SelectNumbers()], gather)]
 
 
 class _SelectNumbers(metric_types.Preprocessor):
     """Selects the target and the predictions (candidate, live model, linear baseline) from a row's extracts, as 1-D
     arrays, empty for what is not measured."""
 
-    def __init__(self, models: tuple[str, ...], output: str) -> None:
-        super().__init__(name=f"transom_pick_{'_'.join(models)}")
-        self._models, self._output = models, output
+    def __init__(self) -> None:
+        super().__init__(name="transom_pick")
 
     def process(self, extracts: tfma.Extracts) -> Iterator[tuple[np.ndarray, ...]]:
         none = np.zeros(0, np.float32)
-        predictions = [self._numbers(extracts, model) for model in self._models] + [none]
-        yield np.ravel(extracts[tfma.LABELS_KEY]), *predictions[:2], np.ravel(extracts.get(LINEAR_KEY, none))
-
-    def _numbers(self, extracts: tfma.Extracts, model: str) -> np.ndarray:
-        outputs = extracts[tfma.PREDICTIONS_KEY]
-        # TFMA omits the level of the models if there is only one, and that of the outputs in the same case.
-        for name in (model, self._output):
-            if isinstance(outputs, dict) and name in outputs:
-                outputs = outputs[name]
-        return np.ravel(outputs)
+        predictions = (np.ravel(extracts.get(PREDICTED + source, none)) for source in SOURCES)
+        yield np.ravel(extracts[tfma.LABELS_KEY]), *predictions
 
 
 @dataclass

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from google.protobuf import json_format
 from tfx import types
 from tfx.components.evaluator import constants
@@ -23,17 +24,20 @@ from components.artifacts import Artifacts, BaselinesArtifact, LiveModelArtifact
 from components.baselines.label_errors import summarize_label_errors
 from components.baselines.stored_baselines import stored_files
 from components.config import EvaluationConfig
-from components.confirmed_label_errors import confirmed_label_errors
 from components.data.formats.files import contents_digest
 from components.evaluation import tfma_rows
-from components.evaluation.baseline_comparison import prepare
+from components.evaluation.baseline_comparison import BaselineSettings, prepare
+from components.evaluation.comparison import Baseline
 from components.evaluation.live import evaluation_reuse
 from components.evaluation.live.live_baseline import live_state, load_model
 from components.evaluation.measurements import without_broken_live
 from components.evaluation.slices import without_absent_columns
 from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
-from components.evaluation.thresholds import check_metrics
+from components.evaluation.thresholds import check_metrics, slice_columns
+from components.predictions.confirmed_label_errors import confirmed_label_errors
+from components.predictions.split_prediction import SplitPredictor
+from components.predictions.stored_predictions import FOLDER, PredictionFacts
 from components.row_progress import RowProgress, row_progress
 from components.tf_examples import read_split, row_count, split_files
 from components.tfx_step import BeamExecutor, Step, StepRun
@@ -97,7 +101,17 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
             metric = step.parameters["training_metric"]
             baselines, facts = prepare(step.folder("baselines"), split, task, labels, config, metric)
         eval_config = build_eval_config(task, config, space, baseline, baselines)
-        inputs = {key: step.artifacts[key] for key in ("examples", "model")}
+        predictor = SplitPredictor(
+            task,
+            _facts(task, split, labels, baseline, baselines),
+            tuple(slice_columns(task, config)),
+            str(step.model_folder),
+            live.uri if live is not None and baseline is not None else None,
+            baselines,
+        )
+        folder = step.artifact("evaluation").uri
+        measured_rows = predictor.predict(step.artifact("examples"), self.gatherer, str(Path(folder, FOLDER)))
+        inputs = {"examples": [measured_rows], "model": step.artifacts["model"]}
         if live is not None and baseline is not None:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = [_as_model(live)]
         properties = {
@@ -105,9 +119,9 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
             standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([split]),
             standard_component_specs.MODULE_PATH_KEY: tfma_rows.__name__,
         }
-        with row_progress(RowProgress(row_count(step.artifact("examples"), [split]))):
+        with row_progress(RowProgress(row_count(step.artifact("examples"), [split]), what="measured")):
             super().Do(inputs, {key: step.artifacts[key] for key in ("evaluation", "blessing")}, properties)
-        folder = step.artifact("evaluation").uri
+        tf.io.gfile.rmtree(measured_rows.uri)  # it may be large, and the step still has work to do
         notes = () if split == "test" else (_NO_TEST_SPLIT,)
         measured = read_measurements(folder, task.type)
         measured = replace(measured, split=split, labels=labels, live=state, baselines=facts, notes=notes)
@@ -156,6 +170,25 @@ class Evaluator(Step, executor=Executor, code=("tfx_bsl",)):
 def _split(step: StepRun) -> str:
     """The split to measure on."""
     return "test" if "test" in step.splits("examples") else "eval"
+
+
+def _facts(
+    task: TaskConfig,
+    split: str,
+    labels: tuple[str, ...],
+    live: Baseline | None,
+    baselines: BaselineSettings | None,
+) -> PredictionFacts:
+    """What is stored with the predictions; `task` has the model's own threshold."""
+    return PredictionFacts(
+        task=task.type,
+        split=split,
+        labels=labels,
+        threshold=task.probability_threshold,
+        live_labels=live.labels if live is not None else (),
+        live_threshold=live.threshold if live is not None else 0.5,
+        linear_threshold=baselines.linear_threshold if baselines is not None else 0.5,
+    )
 
 
 def _label_space(folder: Path) -> LabelSpace:

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.evaluation import metrics
+from components.evaluation.measurements import LIVE, MODEL
 from components.evaluation.tfma_metric import CONFUSION, TextMetrics
+from components.evaluation.tfma_rows import PREDICTED
 from models.config import TaskConfig
 
 LABELS = ["a", "b", "c"]
@@ -58,7 +60,7 @@ def test_bundles_and_merges_do_not_matter(cuts: list[int], seed: int) -> None:
     targets = rng.integers(-2, 3, 90)
     probabilities = rng.dirichlet([1, 1, 1], 90).astype(np.float32)
     extracts = [
-        {tfma.LABELS_KEY: np.array([target], np.float64), tfma.PREDICTIONS_KEY: {"probabilities": row}}
+        {tfma.LABELS_KEY: np.array([target], np.float64), PREDICTED + MODEL: row}
         for target, row in zip(targets, probabilities, strict=True)
     ]
     [computation] = computations("single_label", [""])
@@ -73,7 +75,7 @@ def test_many_labels_and_numbers_keep_their_shape() -> None:
     targets = rng.integers(0, 2, (40, 4))
     probabilities = rng.random((40, 3)).astype(np.float32)
     extracts = [
-        {tfma.LABELS_KEY: target.astype(np.float64), tfma.PREDICTIONS_KEY: {"probabilities": row}}
+        {tfma.LABELS_KEY: target.astype(np.float64), PREDICTED + MODEL: row}
         for target, row in zip(targets, probabilities, strict=True)
     ]
     found = combine(computations("multi_label", [""])[0], extracts, [7, 20])
@@ -82,20 +84,18 @@ def test_many_labels_and_numbers_keep_their_shape() -> None:
     assert found == pytest.approx(wanted)
 
     numbers = [
-        {tfma.LABELS_KEY: np.array([target]), tfma.PREDICTIONS_KEY: row[:1]}
+        {tfma.LABELS_KEY: np.array([target]), PREDICTED + MODEL: row[:1]}
         for target, row in zip(targets[:, 0] * 0.1, probabilities, strict=True)
     ]
     found = combine(computations("regression", [""])[0], numbers, [3])
     assert found == pytest.approx(metrics.regression(targets[:, 0] * 0.1, probabilities[:, 0]))
 
 
-def test_each_model_is_read_from_its_own_outputs_in_its_own_order() -> None:
+def test_each_models_predictions_are_read_in_its_own_order() -> None:
     row = {
         tfma.LABELS_KEY: np.array([2.0]),
-        tfma.PREDICTIONS_KEY: {
-            "candidate": {"probabilities": np.array([0.1, 0.2, 0.7]), "score": np.array([0.7])},
-            "baseline": {"probabilities": np.array([0.6, 0.3, 0.1, 0.0]), "score": np.array([0.6])},
-        },
+        PREDICTED + MODEL: np.array([0.1, 0.2, 0.7]),
+        PREDICTED + LIVE: np.array([0.6, 0.3, 0.1, 0.0]),
     }
     live = {"labels": ["c", "b", "a", "more"], "threshold": 0.5}
     [computation] = computations("single_label", ["candidate", "baseline"], live)

@@ -16,6 +16,7 @@ from components.config import EvaluationConfig
 from components.evaluation.summary import load_summary
 from components.steps.baselines import Executor as BaselinesExecutor
 from components.steps.evaluator import Executor
+from components.tfx_step import BeamExecutor
 from models.config import TaskConfig
 from tflite.host.labels import LabelSpace
 
@@ -115,7 +116,8 @@ def evaluate(
         "training_metric": "auto",
         "code": "",
     }
-    Executor().Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
+    context = BeamExecutor.Context(tmp_dir=str(folder / "tmp"), unique_id="1")
+    Executor(context).Do(inputs, {"evaluation": [evaluation], "blessing": [blessing]}, properties)
     if evaluation.has_custom_property("reused"):
         Path(evaluation.uri, "reused").touch()
     return load_summary(evaluation.uri), blessing

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from components import confirmed_label_errors
 from components.baselines.label_errors import LabelError
 from components.baselines.text_rows import record_key
 from components.data.rows import Record
+from components.predictions import confirmed_label_errors
 from components.tf_examples import from_example, to_example
 from models.config import TaskConfig
 
