@@ -18,8 +18,9 @@ exits with the code; nothing below the command line catches these errors.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from tflite.host.errors import ModelError as ModelError
 from tflite.host.errors import TransomError as TransomError
@@ -35,6 +36,10 @@ class DataError(TransomError):
 
 class GateError(DataError):
     exit_code = 4
+    findings: Sequence[Mapping[str, Any]] = ()
+    """All findings of the gate, as JSON values."""
+    data: Mapping[str, Any] = {}
+    """What the data are like, as JSON values."""
 
 
 class PresetError(TransomError):

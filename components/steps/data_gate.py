@@ -14,6 +14,7 @@ from components.config import GateConfig
 from components.data.gate import drift, findings, rules
 from components.data.gate.anomalies import anomaly_findings, load_anomalies
 from components.data.gate.counts import SplitFacts
+from components.data.gate.data_facts import describe_data, save_data
 from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
 from components.gathered import Gatherer
 from components.tf_examples import file_sizes, from_examples, read_batches, read_row_batches, row_count, split_files
@@ -29,10 +30,10 @@ class Executor(BeamStepExecutor):
     """Counts the examples once, with Beam, and applies the rules."""
 
     def run(self, step: StepRun) -> None:
-        """Writes `findings.json` and `data_summary.json`.
+        """Writes `findings.json`, `data.json` and `data_summary.json`.
 
         Raises:
-            GateError: with all findings of severity `error`.
+            GateError: with all findings of severity `error`; they and the data's description go with it.
         """
         task, gate = step.config("task", TaskConfig), step.config("gate", GateConfig)
         settings = json.loads(step.parameters["reading"])
@@ -50,11 +51,13 @@ class Executor(BeamStepExecutor):
         summary = None if live is None else drift.load_summary(live.uri)
         if summary is not None and gate.drift != "off":
             found += drift.find_drift(summary, evidence.train, gate)
-        findings.raise_errors(found)
+        described = describe_data(facts, summary, live.version if live is not None else 0)
+        findings.raise_errors(found, described)
         for finding in found:
             USER_LOG.info("%s", finding.render(examples=1))
         folder = str(step.folder("blessing"))
         findings.save(found, folder)
+        save_data(described, folder)
         drift.save_summary(drift.summarize(evidence.train), folder)
 
 
@@ -83,8 +86,9 @@ def _count_file(file: tuple[str, str], task: TaskConfig, reading: TextReading) -
 class DataGate(Step, executor=Executor):
     """The component with the output `blessing` (`DataBlessing`), which exists only where the data may pass.
 
-    The blessing's folder holds `findings.json` (`findings.load`) and `data_summary.json`. The summary is stored in the
-    `assets.extra` of the model that is trained on these data: the drift of later data is measured against it.
+    The blessing's folder holds `findings.json` (`findings.load`), `data.json` for the report, and `data_summary.json`.
+    The summary is stored in the `assets.extra` of the model that is trained on these data: the drift of later data is
+    measured against it.
     """
 
     INPUTS = {"examples": standard_artifacts.Examples, "anomalies": standard_artifacts.ExampleAnomalies}

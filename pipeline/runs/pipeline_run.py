@@ -25,7 +25,7 @@ from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.label_error_places import add_places
 from pipeline.runs.run_lock import hold_lock
-from pipeline.runs.run_outcome import not_blessed_error, read_reports, set_status
+from pipeline.runs.run_outcome import keep_findings, not_blessed_error, read_reports, set_status
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
@@ -110,6 +110,7 @@ def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths, trains: b
     except TransomError as error:
         # Some of the data gate's rules are already checked here.
         record.stop("failed", error.render(), "DataGate" if isinstance(error, GateError) else CHECKS)
+        keep_findings(record, error)
         return error
     return None
 
@@ -200,6 +201,7 @@ class _Recorder:
             )
             outcome = known or self._unexpected(error)
             self.record.stop("failed", outcome.render())
+            keep_findings(self.record, outcome)
             read_reports(self.record, self._outputs)  # keeps the measurements if only the push failed
         finally:
             self._save()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import NotBlessedError, TransomError
+from models.errors import GateError, NotBlessedError, TransomError
 from pipeline.runs.run_records import RunRecord
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def read_reports(record: RunRecord, outputs: Outputs) -> None:
     """Fills the record from the steps' outputs."""
-    record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or []
+    record.data = _read_report(outputs, "DataGate", "blessing", "data.json") or record.data
+    record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or record.findings
     record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}
     record.evaluation = _read_report(outputs, "Evaluator", "evaluation", "summary.json") or {}
     record.verdict = record.evaluation.get("verdict", "")
@@ -23,6 +24,12 @@ def read_reports(record: RunRecord, outputs: Outputs) -> None:
     record.edge = _read_report(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
     if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
         record.verdict = record.serving["verdict"]
+
+
+def keep_findings(record: RunRecord, error: TransomError) -> None:
+    """Adds to the record what the data gate found before it stopped the run; its files are gone."""
+    if isinstance(error, GateError):
+        record.findings, record.data = list(map(dict, error.findings)), dict(error.data)
 
 
 def _read_report(outputs: Outputs, step: str, output: str, file: str) -> Any:

@@ -30,7 +30,7 @@ class TransomError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Beam and multiprocessing pickle exceptions; by default, unpickling would call __init__ with the rendered text.
-        return _rebuild, (type(self), self.what, self.got, self.expected, self.fix)
+        return _rebuild, (type(self), self.what, self.got, self.expected, self.fix), vars(self)
 
 
 def _rebuild(kind: type[TransomError], what: str, got: str, expected: str, fix: str) -> TransomError:

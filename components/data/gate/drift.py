@@ -34,12 +34,12 @@ def summarize(facts: SplitFacts) -> dict[str, Any]:
     columns: dict[str, dict[str, Any]] = {}
     if facts.task.type == "regression":
         edges = np.unique(np.quantile(facts.numbers, np.linspace(0.1, 0.9, 9))).tolist() if facts.rows else []
-        columns[facts.task.label] = {"kind": "number", "edges": edges, "counts": _bin_counts(facts.numbers, edges)}
+        columns[facts.task.label] = {"kind": "number", "edges": edges, "counts": bin_counts(facts.numbers, edges)}
     else:
         columns[facts.task.label] = {"kind": "value", "counts": dict(facts.labels.most_common())}
     for column in (facts.task.text, facts.task.text_pair):
         if column is not None:
-            columns[column] = {"kind": "length", "counts": _bin_counts(facts.lengths(column), _LENGTH_EDGES)}
+            columns[column] = {"kind": "length", "counts": bin_counts(facts.lengths(column), LENGTH_EDGES)}
     for column, values in facts.values.items():
         if "" not in values and is_categorical(len(values), values.total()):
             counts = {**dict(values.most_common()), "": facts.rows - values.total()}  # "": no value
@@ -53,11 +53,12 @@ def _task_roles(task: TaskConfig) -> dict[str, str]:
     return {role: column for role, column in roles.items() if column is not None}
 
 
-# Edges of the bins of text lengths, in characters: 1, 1.4, 2, 2.8, 4 … a million.
-_LENGTH_EDGES = [2 ** (half / 2) for half in range(41)]
+LENGTH_EDGES = [2 ** (half / 2) for half in range(41)]
+"""Edges of the bins of text lengths, in characters: 1, 1.4, 2, 2.8, 4 … a million."""
 
 
-def _bin_counts(values: np.ndarray, edges: list[float]) -> list[int]:
+def bin_counts(values: np.ndarray, edges: list[float]) -> list[int]:
+    """The number of values below the first edge, between each two, and from the last one on."""
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     return [int(count) for count in counts]
 
@@ -83,9 +84,7 @@ def find_drift(live: Mapping[str, Any], facts: SplitFacts, gate: GateConfig) -> 
         live: the result of `summarize` for the live model's training split. Its text, pair and label columns are
             compared with those of this task, whatever the columns' names.
     """
-    for column, before in _same_roles(live, facts.task):
-        old, new, names = _histograms(before, column, facts)
-        distance = divergence(old, new)
+    for column, before, distance, changes in distances(live, facts):
         if distance <= gate.drift_threshold:
             continue
         what = {"length": "text lengths", "number": "labels", "value": "values"}[before["kind"]]
@@ -97,9 +96,20 @@ def find_drift(live: Mapping[str, Any], facts: SplitFacts, gate: GateConfig) -> 
             f"the distribution of {what} differs from that in the live model's training data: divergence "
             f"{distance:.3f}, threshold {gate.drift_threshold:g}",
             of=facts.rows,
-            examples=tuple(_changes(old, new, names)),
+            examples=changes,
             fix="check whether the data are as intended; if so, raise gate.drift_threshold",
         )
+
+
+def distances(
+    live: Mapping[str, Any], facts: SplitFacts
+) -> Iterator[tuple[str, Mapping[str, Any], float, tuple[str, ...]]]:
+    """Of each column that can be compared with the live model's data: its name, its summary there, the divergence, and
+    what has changed most. `live`: see `find_drift`."""
+    for column, before in _same_roles(live, facts.task):
+        old, new, names = _histograms(before, column, facts)
+        changes = tuple(_changes(old, new, names)) if old.sum() and new.sum() else ()
+        yield column, before, divergence(old, new), changes
 
 
 def _same_roles(live: Mapping[str, Any], task: TaskConfig) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -137,13 +147,13 @@ def _histograms(before: Mapping[str, Any], column: str, facts: SplitFacts) -> tu
         others = sum(count for name, count in counts.items() if not name or name not in before["counts"])
         shown = [name or "no value" for name in names]
         return np.array([*before["counts"].values(), 0.0]), np.array([*known, others]), [*shown, "other values"]
-    edges = _LENGTH_EDGES if before["kind"] == "length" else before["edges"]
+    edges = LENGTH_EDGES if before["kind"] == "length" else before["edges"]
     values = facts.lengths(column) if before["kind"] == "length" else facts.numbers
     unit = " characters" if before["kind"] == "length" else ""
     bounds = [f"{edge:.4g}" for edge in edges]
     between = [f"{low} to {high}{unit}" for low, high in itertools.pairwise(bounds)]
     names = [f"below {bounds[0]}{unit}", *between, f"{bounds[-1]}{unit} or more"] if bounds else ["any"]
-    return np.array(before["counts"], float), np.array(_bin_counts(values, edges), float), names
+    return np.array(before["counts"], float), np.array(bin_counts(values, edges), float), names
 
 
 def _changes(old: np.ndarray, new: np.ndarray, names: list[str]) -> Iterator[str]:

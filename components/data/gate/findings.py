@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from components.config import Severity
 from models.errors import GateError
@@ -50,11 +51,11 @@ class Finding:
         return "\n".join([head, *(f"    {example}" for example in self.examples[:examples]), *tail])
 
 
-def raise_errors(findings: Sequence[Finding]) -> None:
+def raise_errors(findings: Sequence[Finding], data: Mapping[str, Any] | None = None) -> None:
     """Stops the run if there are errors, with all of them on one screen.
 
     Raises:
-        GateError: there is a finding of severity `error`.
+        GateError: there is a finding of severity `error`. It has all findings, and `data`, for the report.
     """
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
@@ -62,12 +63,14 @@ def raise_errors(findings: Sequence[Finding]) -> None:
         listed = "\n".join(finding.render(5 if len(errors) <= 3 else 1) for finding in errors[:_LISTED])
         if len(errors) > _LISTED:
             listed += f"\nand {len(errors) - _LISTED:,} more"
-        raise GateError(
+        error = GateError(
             f"the data gate stops the run: {pluralize(errors, 'error')}",
             got="\n" + "\n".join("    " + line for line in listed.splitlines()),
             expected="data from which a model can be trained and evaluated",
             fix=_fix(errors),
         )
+        error.findings, error.data = [asdict(finding) for finding in findings], data or {}
+        raise error
 
 
 def _fix(errors: Sequence[Finding]) -> str:
