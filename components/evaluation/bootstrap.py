@@ -33,6 +33,8 @@ def loss_intervals(
     live: Mapping[str, WeightedMetric],
     higher_is_better: Callable[[str], bool],
     order: np.ndarray,
+    share: float = INTERVAL,
+    draws: int = RESAMPLES,
 ) -> dict[str, tuple[float, float]]:
     """The intervals of the candidate's loss to the live model.
 
@@ -41,6 +43,8 @@ def loss_intervals(
         candidate, live: metric to the function that computes it from the rows' counts.
         higher_is_better: by metric.
         order: int [N], the rows sorted by their content.
+        share: of the draws, between the bounds.
+        draws: their number.
 
     Returns:
         Metric to the lower and upper bound of its loss. Empty for fewer than `FEWEST_ROWS` rows; without the metrics
@@ -51,27 +55,44 @@ def loss_intervals(
     if not wanted or rows < FEWEST_ROWS:
         return {}
     losses: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    for draw in _draws(order):
+    for draw in _draws(order, draws):
         for name in wanted:
             loss = live[name](draw) - candidate[name](draw)
             losses[name].append(loss if higher_is_better(name) else -loss)
-    intervals = ((name, _bounds(np.concatenate(parts))) for name, parts in losses.items())
-    return {name: bounds for name, bounds in intervals if bounds is not None}
+    return _intervals(losses, share)
 
 
-def _draws(order: np.ndarray) -> Iterator[np.ndarray]:
+def value_intervals(
+    measured: Mapping[str, WeightedMetric], order: np.ndarray, share: float = INTERVAL, draws: int = RESAMPLES
+) -> dict[str, tuple[float, float]]:
+    """The intervals of a model's own metrics; for the arguments and what is left out see `loss_intervals`."""
+    if not measured or len(order) < FEWEST_ROWS:
+        return {}
+    values: dict[str, list[np.ndarray]] = {name: [] for name in measured}
+    for draw in _draws(order, draws):
+        for name, metric in measured.items():
+            values[name].append(metric(draw))
+    return _intervals(values, share)
+
+
+def _intervals(values: Mapping[str, list[np.ndarray]], share: float) -> dict[str, tuple[float, float]]:
+    found = ((name, _bounds(np.concatenate(parts), share)) for name, parts in values.items())
+    return {name: bounds for name, bounds in found if bounds is not None}
+
+
+def _draws(order: np.ndarray, draws: int) -> Iterator[np.ndarray]:
     """Blocks of D draws, float64 [N, D]: how often each row occurs in each draw."""
     rng, rows = np.random.default_rng(_SEED), len(order)
-    block = max(1, min(RESAMPLES, _CELLS // rows))
-    for start in range(0, RESAMPLES, block):
-        size = min(block, RESAMPLES - start)
+    block = max(1, min(draws, _CELLS // rows))
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
         places = order[rng.integers(0, rows, (rows, size))] * size + np.arange(size)
         yield np.bincount(places.ravel(), minlength=size * rows).reshape(rows, size).astype(np.float64)
 
 
-def _bounds(losses: np.ndarray) -> tuple[float, float] | None:
-    defined = losses[np.isfinite(losses)]
-    if len(defined) < (1 - MOST_UNDEFINED) * len(losses):
+def _bounds(values: np.ndarray, share: float) -> tuple[float, float] | None:
+    defined = values[np.isfinite(values)]
+    if len(defined) < (1 - MOST_UNDEFINED) * len(values):
         return None
-    low, high = np.quantile(defined, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    low, high = np.quantile(defined, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)

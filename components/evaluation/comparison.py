@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.evaluation import metrics, weighted_metrics
-from components.evaluation.bootstrap import loss_intervals
-from components.evaluation.measurements import Comparison
+from components.evaluation.bootstrap import RESAMPLES, loss_intervals, value_intervals
+from components.evaluation.measurements import INTERVAL, Comparison
 from components.evaluation.thresholds import direction
 from models.config import TaskConfig
+from tflite.host.prediction import TaskType
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def compare(
     candidate: np.ndarray,
     live: np.ndarray,
     judged: Sequence[str],
+    share: float = INTERVAL,
+    draws: int = RESAMPLES,
 ) -> Comparison:
     """Measures both models on the rows that can be compared.
 
@@ -79,17 +82,36 @@ def compare(
         targets: as in `metrics.single_label`, `multi_label` or `regression`, by the candidate's labels.
         candidate, live: float [N, C] and [N, C'], or [N, 1] for a regression; each in its own order of labels.
         judged: metrics whose loss gets an interval.
+        share, draws: of the interval, see `bootstrap`.
     """
-    prepare = {"single_label": _one_label, "multi_label": _many_labels, "regression": _numbers}[task.type]
-    rows, measure = prepare(task, labels, baseline, targets, judged)
+    rows, measure = _PREPARE[task.type](task, labels, baseline, targets, judged)
     (new, new_weighted), (old, old_weighted) = measure(candidate[rows], False), measure(live[rows], True)
     losses = {}
     if judged and not new["not_finite_count"] and not old["not_finite_count"]:
         order = _order_by_content(np.column_stack([targets[rows], candidate[rows], live[rows]]))
         losses = loss_intervals(
-            judged, new_weighted, old_weighted, lambda name: direction(task.type, name) == "higher", order
+            judged, new_weighted, old_weighted, lambda name: direction(task.type, name) == "higher", order, share, draws
         )
     return Comparison(new, old, losses)
+
+
+def own_intervals(
+    task: TaskConfig,
+    labels: tuple[str, ...],
+    targets: np.ndarray,
+    predictions: np.ndarray,
+    names: Sequence[str],
+    share: float,
+    draws: int = RESAMPLES,
+) -> dict[str, tuple[float, float]]:
+    """The intervals of a model's metrics; empty if it predicts NaN or infinity. For the arguments see `compare`."""
+    same = Baseline(labels, task.probability_threshold)
+    rows, measure = _PREPARE[task.type](task, labels, same, targets, names)
+    measured, weighted = measure(predictions[rows], False)
+    if measured["not_finite_count"]:
+        return {}
+    order = _order_by_content(np.column_stack([targets[rows], predictions[rows]]))
+    return value_intervals(weighted, order, share, draws)
 
 
 def _one_label(
@@ -147,6 +169,13 @@ def _numbers(
         return measured, weighted_metrics.regression(judged, targets[rows], predictions[:, 0])
 
     return rows, measure
+
+
+_PREPARE: dict[TaskType, Callable[..., tuple[np.ndarray, _Measure]]] = {
+    "single_label": _one_label,
+    "multi_label": _many_labels,
+    "regression": _numbers,
+}
 
 
 def _order_by_content(rows: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tfx.types import standard_artifacts, standard_component_specs, system_execu
 from tfx.utils import io_utils, json_utils
 
 from components.artifacts import Artifacts, BaselinesArtifact, LiveModelArtifact
-from components.baselines.label_errors import summarize_label_errors
+from components.baselines.label_errors import LabelError, summarize_label_errors
 from components.baselines.stored_baselines import stored_files
 from components.config import EvaluationConfig
 from components.data.formats.files import contents_digest
@@ -36,8 +36,9 @@ from components.evaluation.summary import save_summary, summarize
 from components.evaluation.tfma_metric import build_eval_config, read_measurements
 from components.evaluation.thresholds import check_metrics, slice_columns
 from components.predictions.confirmed_label_errors import confirmed_label_errors
+from components.predictions.examined_rows import examine, save_examined
 from components.predictions.split_prediction import SplitPredictor
-from components.predictions.stored_predictions import FOLDER, PredictionFacts
+from components.predictions.stored_predictions import FOLDER, PredictionFacts, StoredPredictions
 from components.row_progress import RowProgress, row_progress
 from components.tf_examples import read_split, row_count, split_files
 from components.tfx_step import BeamExecutor, Step, StepRun
@@ -126,11 +127,14 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
         measured = read_measurements(folder, task.type)
         measured = replace(measured, split=split, labels=labels, live=state, baselines=facts, notes=notes)
         summary = summarize(without_broken_live(without_absent_columns(measured, config)), config)
+        likely: list[LabelError] = []
         if facts is not None:
             errors = confirmed_label_errors(
                 step.folder("baselines"), step.artifact("examples"), step.model_folder, task
             )
             summary["label_errors"] = summarize_label_errors(errors)
+            likely = [error for error in errors.get(split, ()) if error.likely]
+        save_examined(examine(StoredPredictions(Path(folder, FOLDER)), [asdict(error) for error in likely]), folder)
         save_summary(summary, folder)
         return summary
 
@@ -138,7 +142,8 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
 class Evaluator(Step, executor=Executor, code=("tfx_bsl",)):
     """Measures a model and the live model on the test rows (else the eval rows), and blesses the model or not.
 
-    Outputs `evaluation` (TFMA's files and `summary.json`) and `blessing`.
+    Outputs `evaluation` (TFMA's files, `summary.json`, the rows with their predictions in `predictions/`, and what they
+    tell in `rows.json`) and `blessing`.
     """
 
     INPUTS = {"examples": standard_artifacts.Examples, "model": standard_artifacts.Model}
