@@ -48,7 +48,7 @@ lock: $(READY)  ## resolve pyproject.toml again into the locks
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements.lock
 	$(BIN)/uv pip compile --group cuda --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements-cuda.lock
-	for each in tests/environments/mediapipe tests/environments/litert benchmarks/edge_peers/environment \
+	for each in tests/environments/browser tests/environments/mediapipe tests/environments/litert benchmarks/edge_peers/environment \
 	    benchmarks/training_peers/environment $(BACKENDS)/jax $(BACKENDS)/torch; do \
 	  $(BIN)/uv pip compile $$each.in $$(ls $$each.overrides 2>/dev/null | sed 's/^/--overrides /') \
 	  --no-config --universal --python-version 3.11 --generate-hashes \

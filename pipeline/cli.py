@@ -13,7 +13,7 @@ from models.errors import Interrupted, TransomError
 from pipeline import version
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.commands.cluster import compile, submit
-from pipeline.commands.running import run, runs, tensorboard
+from pipeline.commands.running import errors, report, run, runs, tensorboard
 from pipeline.commands.setup import backends, init, presets, schema
 from pipeline.commands.shipping import deploy, edge, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
@@ -29,6 +29,7 @@ a first run:
   transom serve reviews-out               serves it over gRPC and REST
   transom edge run reviews-out "so good"  queries its bundle for small devices
   transom runs                            lists the runs and their outcomes
+  transom report                          opens the page of the last run
 
 `transom COMMAND --help` explains a command, with examples. \
 Commands that work on a project take its transom.yaml or its folder; by default they use the transom.yaml in the \
@@ -134,6 +135,8 @@ def _parser() -> Parser:
         backends,
         run,
         runs,
+        report,
+        errors,
         tensorboard,
         schema,
         predict,

@@ -31,12 +31,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def print_version(options: argparse.Namespace) -> int:
     """Prints the version; with -v also the versions of Python, the machine and the main libraries."""
-    print(f"transom {_version('transom')}")
+    print(version_text())
     if options.verbose:
         print(f"Python {platform.python_version()}, {platform.platform()}")
         for name in LIBRARIES:
             print(name, _version(name))
     return 0
+
+
+def version_text() -> str:
+    """ "transom 1.2.3"."""
+    return f"transom {_version('transom')}"
 
 
 def _version(name: str) -> str:

@@ -13,12 +13,13 @@ import numpy as np
 
 from components.evaluation.comparison import Baseline, compare, own_intervals
 from components.evaluation.measurements import LINEAR, LIVE, MODEL, Comparison
-from components.evaluation.thresholds import METRICS
+from components.evaluation.thresholds import METRICS, direction
 from components.predictions.row_outcomes import RowOutcomes, rebuild_targets
 from components.predictions.stored_predictions import ALL_LABELS, StoredPredictions
 from components.predictions.wrong_rows import WrongRows
 from models.config import TaskConfig
 from tflite.host.json_text import to_json
+from tflite.host.prediction import TaskType
 
 FILE_NAME = "rows.json"
 SHARE = 0.95
@@ -116,19 +117,29 @@ class _MeasuredPart:
                 rows = np.flatnonzero(np.isfinite(scores[name]).all(axis=1))
                 other = Baseline(facts.labels_of(name), facts.threshold_of(name))
                 given = targets[rows], scores[MODEL][rows], scores[name][rows]
-                against[name] = _plain(compare(task, facts.labels, other, *given, names, SHARE, draws), names)
+                against[name] = _plain(
+                    compare(task, facts.labels, other, *given, names, SHARE, draws), names, facts.task
+                )
         return {name: list(bounds) for name, bounds in own.items()}, against
 
 
-def _plain(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
-    """By metric: the model's value, the other's, and the interval of the model's loss."""
+def _difference(comparison: Comparison, name: str, task: TaskType) -> list[float] | None:
+    """The interval of the model's value minus the other's."""
+    if name not in comparison.losses:
+        return None
+    low, high = comparison.losses[name]
+    return [-high, -low] if direction(task, name) == "higher" else [low, high]
+
+
+def _plain(comparison: Comparison, names: Sequence[str], task: TaskType) -> dict[str, Any]:
+    """By metric: the model's value, the other's, and the interval of their difference."""
     return {
         "compared_rows": comparison.rows,
         "metrics": {
             name: {
                 "model": comparison.candidate.get(name),
                 "other": comparison.live.get(name),
-                "loss": list(comparison.losses[name]) if name in comparison.losses else None,
+                "difference": _difference(comparison, name, task),
             }
             for name in names
         },

@@ -18,6 +18,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 Run = Callable[[argparse.Namespace], int]
 
+LAST = "last"
+"""Stands for the last run."""
 _WIDEST = 110
 
 
@@ -101,6 +103,26 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         help='override a key: train.epochs=3. A text key takes VALUE exactly as written ("output=runs #1"); '
         "others take a value as in the file: 3, true, [a, b], {min: 0.9}. null: the default. "
         "May be given several times",
+    )
+
+
+def add_run(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Runs of a project, see `pipeline.reports.run_choice`, and the project that they belong to.
+
+    Args:
+        names: of the arguments, if there are several, which are all required.
+    """
+    meaning = 'name of a run, or the beginning of it, or "last", or its folder'
+    if names:
+        for name in names:
+            parser.add_argument(name, metavar=name.upper(), help=meaning)
+    else:
+        parser.add_argument("run", nargs="?", default=LAST, metavar="RUN", help=f"{meaning} (default: the last)")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        metavar="YAML",
+        help="the project's configuration, or its folder (default: transom.yaml in the current folder)",
     )
 
 

@@ -20,12 +20,13 @@ from pipeline.config import ProjectConfig
 from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
+from pipeline.reports.run_report import try_to_write_report
 from pipeline.runs import unchanged
 from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full, known_error
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
-from pipeline.runs.label_error_places import add_places
+from pipeline.runs.row_places import add_places
 from pipeline.runs.run_lock import hold_lock
-from pipeline.runs.run_outcome import keep_findings, not_blessed_error, read_reports, set_status
+from pipeline.runs.run_outcome import keep_findings, listed_rows, not_blessed_error, read_reports, set_status
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
@@ -139,6 +140,7 @@ def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
         record.seconds = round(time.monotonic() - begin, 3)
         record.ended = now()
         record.save(paths)
+        try_to_write_report(record, paths.runs / record.name)
 
 
 class _Recorder:
@@ -185,7 +187,7 @@ class _Recorder:
             with forwarded_messages(self._note):
                 self._run(config, from_step, to_step)
             read_reports(self.record, self._outputs)
-            add_places(self.record.evaluation.get("label_errors", {}), config, self.paths.base)
+            add_places(listed_rows(self.record), config, self.paths.base)
             outcome = set_status(self.record, self._outputs)
         except KeyboardInterrupt as stopped:
             interrupted = explain_interruption(stopped, self.record.steps)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.report.training_losses import read_losses
 from models.errors import GateError, NotBlessedError, TransomError
 from pipeline.runs.run_records import RunRecord
 
@@ -18,7 +19,13 @@ def read_reports(record: RunRecord, outputs: Outputs) -> None:
     record.data = _read_report(outputs, "DataGate", "blessing", "data.json") or record.data
     record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or record.findings
     record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}
+    if record.training:
+        logs = Path(outputs["Trainer"]["model_run"].uri, "logs", "train")
+        record.training["losses"] = [list(point) for point in read_losses(logs)]
     record.evaluation = _read_report(outputs, "Evaluator", "evaluation", "summary.json") or {}
+    record.rows = _read_report(outputs, "Evaluator", "evaluation", "rows.json") or {}
+    if record.rows:
+        record.rows["folder"] = outputs["Evaluator"]["evaluation"].uri  # has the predictions of all rows
     record.verdict = record.evaluation.get("verdict", "")
     record.serving = _read_report(outputs, "ServingGate", "blessing", "serving.json") or {}
     record.edge = _read_report(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
@@ -30,6 +37,12 @@ def keep_findings(record: RunRecord, error: TransomError) -> None:
     """Adds to the record what the data gate found before it stopped the run; its files are gone."""
     if isinstance(error, GateError):
         record.findings, record.data = list(map(dict, error.findings)), dict(error.data)
+
+
+def listed_rows(record: RunRecord) -> list[dict[str, Any]]:
+    """All rows that the record lists: likely label errors, and the surest mistakes."""
+    found = (record.evaluation.get("label_errors", {}).get("rows", []), record.rows.get("wrong", {}).get("listed", []))
+    return [row for rows in found for row in rows]
 
 
 def _read_report(outputs: Outputs, step: str, output: str, file: str) -> Any:

@@ -42,12 +42,13 @@ class RunRecord:
         step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
-        data, findings, evaluation, serving, edge, training: the reports of the steps, once there are any.
+        data, findings, evaluation, rows, serving, edge, training: the reports of the steps, once there are any.
         verdict: one sentence that says why the model was pushed or not.
         pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" if there is none.
         error: what stopped the run early; for an interruption also what was kept and lost.
         notes: messages of the steps, as {"step", "text"}: for example whether training resumed, and why.
+        repeats: the former run whose result this one has, because nothing has changed; "".
         peak_memory_bytes: largest resident set of the process, or of a step's process.
     """
 
@@ -62,6 +63,7 @@ class RunRecord:
     data: dict[str, Any] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
+    rows: dict[str, Any] = field(default_factory=dict)
     serving: dict[str, Any] = field(default_factory=dict)
     edge: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class RunRecord:
     bundle: str = ""
     error: str = ""
     notes: list[dict[str, str]] = field(default_factory=list)
+    repeats: str = ""
     peak_memory_bytes: int = 0
 
     def stop(self, status: str, why: str, step: str = "") -> None:
@@ -117,9 +120,9 @@ def _read(file: Path) -> RunRecord:
         return RunRecord(name=file.parent.name, status="unreadable", started="", config={}, error=why)
 
 
-def read_record(paths: Paths, name: str) -> RunRecord:
-    """The record of one run; its status is unreadable if there is none."""
-    return _read(paths.runs / name / FILE_NAME)
+def read_record(runs: Path, name: str) -> RunRecord:
+    """The record of one run in the folder `runs`; its status is unreadable if there is none."""
+    return _read(runs / name / FILE_NAME)
 
 
 def all_runs(paths: Paths) -> list[RunRecord]:

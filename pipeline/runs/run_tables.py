@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.table import Table
 
 from components.data.formats.files import abbreviate
+from components.report.report_page import FILE_NAME as REPORT_NAME
 from pipeline.paths import Paths
 from pipeline.runs.calibration_lines import calibration_lines
-from pipeline.runs.run_records import FILE_NAME, RunRecord, all_runs
+from pipeline.runs.run_records import RunRecord, all_runs
 from pipeline.steps import CHECKS
 from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json
@@ -81,6 +82,9 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     if record.pushed:
         pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
         console.print(f'query:   transom predict {shlex.quote(record.pushed)} "your text"{pair}')
+    report = paths.runs / record.name / REPORT_NAME
+    if report.is_file():
+        console.print(f"report:  {report}")
     console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
 
 
@@ -94,8 +98,7 @@ def _print_label_errors(record: RunRecord, paths: Paths, console: PlainConsole) 
     found = record.evaluation.get("label_errors", {}).get("found", {})
     if number := sum(found.values()):
         splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
-        where = f"evaluation.label_errors in {paths.runs / record.name / FILE_NAME}"
-        console.print(f"labels:  {_rows_with_labels(number)} that may be wrong ({splits}): see {where}")
+        console.print(f"labels:  {_rows_with_labels(number)} that may be wrong ({splits}): see the report")
 
 
 def _rows_with_labels(number: int) -> str:

@@ -67,7 +67,7 @@ def recall(inputs: str, paths: Paths, to_step: str | None = None) -> RunRecord |
             return None
         if not stored["artifacts"] or stored["artifacts"] != live_artifacts(paths, dict(stored["artifacts"])):
             return None
-        former = read_record(paths, stored["run"])
+        former = read_record(paths.runs, stored["run"])
         return former if _is_complete(former, to_step) else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, TransomError):
         return None
@@ -75,14 +75,14 @@ def recall(inputs: str, paths: Paths, to_step: str | None = None) -> RunRecord |
 
 def repeat(former: RunRecord, record: RunRecord) -> None:
     """Completes the record of a run with the result of a former one."""
-    kept = ("name", "started", "ended", "seconds", "config", "notes", "peak_memory_bytes", "steps")
+    kept = ("name", "started", "ended", "seconds", "config", "notes", "peak_memory_bytes", "steps", "repeats")
     for name, value in vars(former).items():
         if name not in kept:
             setattr(record, name, value)
     if former.pushed:
         notes = with_reuse_note(former.evaluation.get("notes", []), Path(former.pushed).name)
         record.evaluation = {**former.evaluation, "notes": notes}
-    skipped = "skipped"
+    record.repeats, skipped = former.name, "skipped"
     record.steps = [StepRecord(one.name, skipped if one.status == skipped else "cached") for one in former.steps]
     record.status = "unchanged" if former.status == "pushed" else former.status
 

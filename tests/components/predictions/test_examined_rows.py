@@ -69,8 +69,8 @@ def test_the_difference_to_another_model_is_counted_row_by_row_whatever_the_orde
     assert found["both_wrong"] == (~own & ~other).sum()
     assert found["chance"] == pytest.approx(stats.binomtest(found["fixed"], found["fixed"] + found["broken"]).pvalue)
     assert found["metrics"]["accuracy"]["other"] == pytest.approx(other.mean())
-    low, high = found["metrics"]["accuracy"]["loss"]
-    assert low < other.mean() - own.mean() < high
+    low, high = found["metrics"]["accuracy"]["difference"]
+    assert low < own.mean() - other.mean() < high
 
 
 def test_calibration_counts_every_row_once(tmp_path: Path) -> None:

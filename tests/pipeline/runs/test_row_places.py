@@ -10,8 +10,8 @@ import pytest
 from components.baselines.text_rows import record_key
 from components.data.rows import Record
 from pipeline.config import ProjectConfig
-from pipeline.runs import label_error_places
-from pipeline.runs.label_error_places import add_places
+from pipeline.runs import row_places
+from pipeline.runs.row_places import add_places
 
 
 def found(text: str, *labels: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_a_row_is_told_by_its_whole_text_and_its_label(project: ProjectConfig, t
         found("other", "b"),
         found("gone", "b"),
     ]
-    add_places({"rows": rows}, project, tmp_path)
+    add_places(rows, project, tmp_path)
     one, two, test = (str(tmp_path / name) for name in ("train-1.csv", "train-2.jsonl", "test.csv"))
     assert [[tuple(place.values()) for place in row["places"]] for row in rows] == [
         [(one, 1, 2), (one, 4, 6), (two, 2, 2)],
@@ -55,15 +55,15 @@ def test_a_row_is_told_by_its_whole_text_and_its_label(project: ProjectConfig, t
 def test_files_that_have_gone_leave_rows_without_places(project: ProjectConfig, tmp_path: Path) -> None:
     (tmp_path / "test.csv").unlink()
     rows = [found("plain", "b"), found("other", "b")]
-    add_places({"rows": rows}, project, tmp_path)
+    add_places(rows, project, tmp_path)
     assert [len(row["places"]) for row in rows] == [1, 0]
-    add_places({}, project, tmp_path)
+    add_places([], project, tmp_path)
 
 
 def test_no_more_than_so_many_rows_are_read(
     project: ProjectConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_error_places, "_MOST_ROWS", 3)
+    monkeypatch.setattr(row_places, "_MOST_ROWS", 3)
     rows = [found("plain", "a"), found("other", "b")]
-    add_places({"rows": rows}, project, tmp_path)
+    add_places(rows, project, tmp_path)
     assert [len(row["places"]) for row in rows] == [1, 0]

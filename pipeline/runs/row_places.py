@@ -1,7 +1,8 @@
-"""Where in the user's own files the rows are whose labels are likely wrong."""
+"""Where in the user's own files some rows are: those that are wrong, and those whose labels may be."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,19 @@ _MOST_ROWS = 300_000  # are read again: some ten seconds
 _MOST_PLACES = 5  # of rows that have the same text and label
 
 
-def add_places(label_errors: dict[str, Any], config: ProjectConfig, base: Path) -> None:
-    """Gives each listed row `places` instead of its key, for each of its copies: file, row (from 1) and line (None in a
+def add_places(rows: Iterable[dict[str, Any]], config: ProjectConfig, base: Path) -> None:
+    """Gives each row `places` instead of its key, for each of its copies: file, row (from 1) and line (None in a
     file without lines).
 
     A row has none if it comes after the first 300,000, or if the files have changed since they were read.
 
     Args:
-        label_errors: the Evaluator's summary of them; changed in place.
+        rows: with `key` and `given`, as the Evaluator lists them; changed in place.
         base: the folder that relative paths are relative to.
     """
     wanted: dict[tuple[int, tuple[str, ...]], list[dict[str, Any]]] = {}
-    for row in label_errors.get("rows", []):
-        row["places"] = wanted.setdefault((row.pop("key", -1), tuple(row["given"])), [])
+    for listed in rows:
+        listed["places"] = wanted.setdefault((listed.pop("key", -1), tuple(listed.get("given", ()))), [])
     if not wanted:
         return
     left = _MOST_ROWS

@@ -1,0 +1,1 @@
+"""What runs found, for people: a run's page, its wrong rows. No TensorFlow."""

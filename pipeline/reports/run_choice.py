@@ -1,0 +1,58 @@
+"""The run that an argument names: its name, the beginning of it, "last", or its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.errors import ConfigError
+from pipeline.commands.arguments import LAST
+from pipeline.paths import Paths
+from pipeline.runs.run_records import FILE_NAME, RunRecord, all_runs, read_record
+
+
+def find_run(given: str, project: Path | None) -> tuple[RunRecord, Path]:
+    """The record and the folder of a run.
+
+    Args:
+        given: a run's name or the beginning of one, "last", or the path of a run's folder or of its run.json.
+        project: the configuration file or its folder; not read if `given` is a path.
+
+    Raises:
+        ConfigError: there is no such run, there are several, or its record cannot be read.
+    """
+    path = Path(given)
+    folder = path.parent if path.name == FILE_NAME else path
+    if (folder / FILE_NAME).is_file():
+        return _readable(folder)
+    # The runs of a project whose configuration has become invalid can still be named by their folders.
+    paths = _paths(project)
+    runs, names = paths.runs, [run.name for run in all_runs(paths)]
+    if not names:
+        raise ConfigError(f"a run in {runs}", got="no runs", expected="a run", fix="`transom run` starts the first")
+    found = names[-1:] if given == LAST else [name for name in names if name == given]
+    found = found or [name for name in names if name.startswith(given)]
+    if len(found) != 1:
+        listed = found or names
+        shown = ", ".join(listed[-6:])
+        raise ConfigError(
+            f"the run {given!r}",
+            got=f"{len(found)} runs: {shown}" if found else "no such run",
+            expected=f"one of {shown}, {LAST!r}, or a run's folder",
+            fix="`transom runs` lists all",
+        )
+    return _readable(runs / found[0])
+
+
+def _paths(project: Path | None) -> Paths:
+    from pipeline.configuration.loading import load
+    from pipeline.configuration.project_file import find_project_file
+
+    file = find_project_file(project)
+    return Paths.from_config(load(file, []), file)
+
+
+def _readable(folder: Path) -> tuple[RunRecord, Path]:
+    record = read_record(folder.parent, folder.name)
+    if record.status == "unreadable":
+        raise ConfigError(f"the run {folder.name}", got=record.error, expected="a run's record of this version")
+    return record, folder
