@@ -75,9 +75,8 @@ def test_checks_that_cannot_even_be_listed_are_a_finding(tmp_path: Path, monkeyp
 
     monkeypatch.setattr("pipeline.doctor.checks.storage_checks.checks", fail)
     _, found, _ = examined(make_project(tmp_path).file)
-    assert (
-        next(one for one in found if one["check"] == "machine")["text"] == "could not be checked: ImportError: broken"
-    )
+    machine = next(one for one in found if one["check"] == "machine")
+    assert machine["text"] == "could not be checked: ImportError: broken"
     assert "lock" in {one["check"] for one in found}
 
 
