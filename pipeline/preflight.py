@@ -54,7 +54,7 @@ def parts(config: ProjectConfig, paths: Paths, *, trains: bool = True) -> Iterat
     yield "thresholds", partial(check_metrics, config.task.type, config.evaluation, config.task.labels)
     yield "folders", partial(check_folders, config, paths)
     yield "beam", partial(check_beam, config, runs_here=True)
-    yield "operations", partial(_check_operations, config)
+    yield "edge budget", partial(_check_operations, config)
     yield "preset", partial(_check_preset, config, paths.base)  # which may download a hub's
     if trains and config.train.backend != "tensorflow":
         yield "backend", partial(check_backend, config.train.backend)

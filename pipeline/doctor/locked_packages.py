@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import re
 from collections.abc import Mapping
@@ -57,8 +58,8 @@ def installed() -> dict[str, str]:
     """The installed packages' versions by normalized name; of several with one name the one that is imported."""
     found: dict[str, str] = {}
     for each in importlib.metadata.distributions():
-        name = each.metadata["Name"]
-        if name:
+        with contextlib.suppress(OSError, TypeError, ValueError):  # an interrupted installation leaves empty folders
+            name = each.metadata["Name"]
             found.setdefault(normalized(name), each.version or "(unknown)")
     return found
 

@@ -46,7 +46,18 @@ class Hardware:
 
     @property
     def has_nvidia(self) -> bool:
-        return "NVIDIA" in self.cards or any("nvidia" in node or "dxg" in node for node in self.nodes)
+        return "NVIDIA" in self.cards or any("nvidia" in node for node in self.nodes) or self.is_windows
+
+    @property
+    def is_windows(self) -> bool:
+        """Whether this is Linux on Windows, whose GPU has neither a driver here nor a device file of its own."""
+        return "/dev/dxg" in self.nodes
+
+    @property
+    def can_use_nvidia(self) -> bool:
+        """Whether a framework with NVIDIA's libraries would see a GPU: a container sees the host's driver and cards
+        even if it was started without them, but not their device files."""
+        return self.is_windows or bool(self.driver and any("nvidia" in node for node in self.nodes))
 
     @property
     def has_tpu(self) -> bool:
@@ -115,11 +126,10 @@ def hardware(found: Hardware) -> Iterator[Finding]:
         yield Finding("hardware", "ok", "no GPU and no TPU: trainings use the processor")
         return
     yield Finding("hardware", "ok", text)
-    if found.has_nvidia and not found.driver and "/dev/dxg" not in found.nodes:
-        text = "an NVIDIA GPU, but its driver is not loaded"
-        remedy = (
-            "install NVIDIA's driver; a container sees GPUs only if it is started with them (`docker run --gpus all`)"
-        )
+    if found.has_nvidia and not found.can_use_nvidia:
+        text = "an NVIDIA GPU, but " + ("no device file of it" if found.driver else "its driver is not loaded")
+        remedy = "" if found.driver else "install NVIDIA's driver; "
+        remedy += "a container sees GPUs only if it is started with them (`docker run --gpus all`)"
         yield Finding("hardware", "warn", text, remedy)
     for name in _HIDING:
         if os.environ.get(name, "all") in ("", "-1", "none", "void"):
@@ -139,7 +149,7 @@ def tensorflow(answer: Answer, found: Hardware, strategy: str = "auto") -> Itera
         return
     devices = known["devices"]
     yield Finding(TENSORFLOW, "ok", f"{known['version']} sees {_counted(devices)}")
-    if found.has_nvidia and found.driver and not devices and not _is_hidden():
+    if found.can_use_nvidia and not devices and not _is_hidden():
         yield Finding(
             TENSORFLOW, "warn", f"sees no GPU: {_gpu_reason(answer.stderr)}", f"in the checkout: `{_CUDA_LOCK}`"
         )
@@ -194,7 +204,7 @@ def other_framework(name: str, answer: Answer | None, found: Hardware, *, is_use
         return
     devices = answer.known.get("devices", [])
     yield Finding(name, "ok", f"{answer.known.get('version', '')} in {given or own.folder} sees {_counted(devices)}")
-    if found.has_nvidia and found.driver and not devices and not _is_hidden():
+    if found.can_use_nvidia and not devices and not _is_hidden():
         if name == "jax":
             text, remedy = "PyPI's JAX is for processors", "docs/backends.md: name an interpreter with JAX for CUDA"
         else:

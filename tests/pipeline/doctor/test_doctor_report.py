@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -78,9 +79,11 @@ def terminal_output(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
         report.waiting("tensorflow lists its devices")
         report.show(*FOUND[0])
         report.clear()
-        output = os.read(ours, 4096).decode()
-    os.close(ours)
-    return output
+    output = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # at the end
+        while part := terminal.read(4096):
+            output += part
+    return output.decode()
 
 
 def test_on_a_terminal_it_is_coloured_and_shows_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:

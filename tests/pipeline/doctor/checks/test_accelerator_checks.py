@@ -65,7 +65,12 @@ def test_the_hardware_of_a_system(tmp_path: Path) -> None:
 def test_hardware_that_nothing_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statuses(list(hardware(NOTHING))) == [("hardware", "ok")]
     without_driver = list(hardware(Hardware({"NVIDIA": 1}, "", ())))
-    assert "--gpus all" in without_driver[-1].remedy
+    assert "driver is not loaded" in without_driver[-1].text
+    in_a_container = list(hardware(Hardware({"NVIDIA": 1}, "550.54.14", ())))
+    assert "no device file" in in_a_container[-1].text
+    assert "--gpus all" in in_a_container[-1].remedy
+    assert {finding.status for finding in tensorflow(answer([]), Hardware({"NVIDIA": 1}, "550.54.14", ()))} == {"ok"}
+    assert statuses(list(hardware(Hardware({}, "", ("/dev/dxg",))))) == [("hardware", "ok")]
     assert "AMD" in list(hardware(Hardware({"AMD": 1}, "", ())))[-1].text
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert "hides the GPUs" in list(hardware(NVIDIA))[-1].text

@@ -84,6 +84,17 @@ def test_packages_that_differ_from_the_lock(tmp_path: Path, monkeypatch: pytest.
     assert statuses(list(lock(tmp_path))) == [("lock", "ok")]
 
 
+def test_what_an_interrupted_installation_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders without a name of a package count as no package, and as damage."""
+    for name in ("alpha-1.0.dist-info", "beta-2.0.dist-info"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "beta-2.0.dist-info" / "METADATA").write_bytes(b"")
+    write_lock(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert next(lock(tmp_path)).text == "not installed: alpha, beta"
+    assert "alpha-1.0.dist-info/RECORD" in next(files(tmp_path)).text
+
+
 def test_a_damaged_lock_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "requirements.lock").write_bytes(b"\xff")
     (found,) = lock(tmp_path)
