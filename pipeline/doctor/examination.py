@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,6 +24,7 @@ def examine(
     tf_serving: str,
     as_json: bool = False,
     strict: bool = False,
+    verbose: bool = False,
 ) -> int:
     """Examines the machine, the installation and the project; changes nothing.
 
@@ -30,6 +32,7 @@ def examine(
         given: the configuration or its folder; None: that of the current folder, if there is one.
         tf_serving: the version of TF Serving that will serve, such as "2.20".
         strict: warnings count as errors.
+        verbose: also print on standard error what the frameworks printed there.
 
     Returns:
         The exit code: 1 if there is an error.
@@ -49,6 +52,8 @@ def examine(
         report.clear()
     code = report.exit_code(strict=strict)
     report.summarize(project, code, time.monotonic() - begin)
+    for name, query in queries.items() if verbose else ():
+        print(f"{name}:\n{query.answer().stderr.strip()}", file=sys.stderr)
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ def _failure(error: BaseException) -> tuple[str, str]:
     if isinstance(error, OSError):
         return f"could not be checked: {error}", "change the permissions, or look into what the system says"
     reason = f"{type(error).__name__}: {error}".strip()[:300]
+    if frames := traceback.extract_tb(error.__traceback__):
+        reason += f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
     return (
         f"could not be checked: {reason}",
         "report this with the output of `transom doctor --json`: it looks like a bug",

@@ -53,6 +53,7 @@ def doctor(options: argparse.Namespace) -> int:
         tf_serving=options.tf_serving,
         as_json=options.json,
         strict=options.strict,
+        verbose=options.verbose,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from doctor_projects import make_project, snapshot
 
 from pipeline.doctor import examination
+from pipeline.doctor.device_queries import Query
 from pipeline.doctor.examination import examine
 
 WITHOUT_PACKAGES = "import sys; from pipeline.cli import main; sys.exit(main(['doctor', '--json']))"
@@ -69,6 +70,22 @@ def test_warnings_count_only_if_asked_to(
     assert got == code
 
 
+def test_what_a_framework_printed_is_shown_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(_: object) -> dict[str, Query]:
+        command = [sys.executable, "-c", "import sys; sys.exit('no GPU, says the driver')"]
+        return {"tensorflow": Query(command, os.environ)}
+
+    monkeypatch.setattr(examination, "_start_queries", start)
+    file = make_project(tmp_path).file
+    for verbose in (True, False):
+        code, found, _ = examined(file, verbose=verbose)
+        assert code == 1
+        assert "no GPU" in next(one for one in found if one["check"] == "tensorflow")["text"]
+        assert ("no GPU, says the driver" in capsys.readouterr().err) == verbose
+
+
 def test_checks_that_cannot_even_be_listed_are_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ImportError("broken")
@@ -76,7 +93,7 @@ def test_checks_that_cannot_even_be_listed_are_a_finding(tmp_path: Path, monkeyp
     monkeypatch.setattr("pipeline.doctor.checks.storage_checks.checks", fail)
     _, found, _ = examined(make_project(tmp_path).file)
     machine = next(one for one in found if one["check"] == "machine")
-    assert machine["text"] == "could not be checked: ImportError: broken"
+    assert machine["text"].startswith("could not be checked: ImportError: broken (")
     assert "lock" in {one["check"] for one in found}
 
 

@@ -43,7 +43,10 @@ def test_a_whole_examination_loads_no_framework_and_changes_nothing(tmp_path: Pa
     assert snapshot(folder) == before
 
 
-def test_an_error_is_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.doctor.examination._start_queries", lambda project: {})  # it takes seconds
     project = make_project(tmp_path, data={"path": "missing.csv"})
     assert main(["doctor", str(project.file), "--json", "--tf-serving", "2.19"]) == 1
     *found, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
