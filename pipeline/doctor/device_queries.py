@@ -23,6 +23,9 @@ from models.child_processes import tied_to_parent
 SECONDS = 60.0
 """How long a framework may take. Alone it takes 2 to 6 seconds on two cores, and some more with GPUs."""
 
+PRESET, ENCODER = "a preset", "an encoder from scratch"
+"""The two kinds of models, for which `auto` may mean different things."""
+
 _TREE = str(Path(__file__).resolve().parents[2])
 # Each prints lines of JSON: what is known so far stays known if the rest fails.
 _TENSORFLOW = """
@@ -43,7 +46,7 @@ from models.training.frameworks.devices import TrainingDevices
 kind = devices[0].device_type if devices else "CPU"
 found = TrainingDevices("tpu" if kind == "TPU" else "none", None, (kind,))
 auto = {}
-for name, preset in (("a preset", True), ("an encoder from scratch", False)):
+for name, preset in zip(sys.argv[3:], (True, False)):
     precision, why = found.choose_precision(preset=preset)
     xla, why_xla = found.choose_xla(preset=preset, precision=precision)
     auto[name] = {"precision": [precision, why], "xla": [xla, why_xla]}
@@ -149,7 +152,7 @@ class Query:
 def tensorflow_query(onednn: str = "auto", python: str = sys.executable, seconds: float = SECONDS) -> Query:
     """Asks TensorFlow for its devices, and the project's code what `auto` means on them."""
     # -P: the current folder may have a folder "models" of its own.
-    return Query([python, "-B", "-P", "-c", _TENSORFLOW, _TREE, onednn], _environment(), seconds)
+    return Query([python, "-B", "-P", "-c", _TENSORFLOW, _TREE, onednn, PRESET, ENCODER], _environment(), seconds)
 
 
 def framework_query(framework: str, python: Path, seconds: float = SECONDS) -> Query:

@@ -18,7 +18,7 @@ from models.training.elsewhere.environments import (
     install_command,
     python_variable,
 )
-from pipeline.doctor.device_queries import SECONDS, Answer, Query, framework_query, tensorflow_query
+from pipeline.doctor.device_queries import ENCODER, PRESET, SECONDS, Answer, Query, framework_query, tensorflow_query
 from pipeline.doctor.finding import Check, Finding, Project, Status, from_error
 
 TENSORFLOW = "tensorflow"
@@ -90,14 +90,13 @@ def checks(
         return query.answer()
 
     backend = project.config.train.backend if project is not None else TENSORFLOW
-    strategy = project.config.train.strategy if project is not None else "auto"
 
     def other(name: str) -> Iterator[Finding]:
         return other_framework(name, answer(name) if name in queries else None, found, is_used=name == backend)
 
     return [
         Check("hardware", lambda: hardware(found)),
-        Check(TENSORFLOW, lambda: tensorflow(answer(TENSORFLOW), found, strategy)),
+        Check(TENSORFLOW, lambda: tensorflow(answer(TENSORFLOW), found, project)),
         *(Check(name, partial(other, name)) for name in FRAMEWORKS),
     ]
 
@@ -138,7 +137,7 @@ def hardware(found: Hardware) -> Iterator[Finding]:
         yield Finding("hardware", "note", "nothing that Transom installs trains on AMD's GPUs")
 
 
-def tensorflow(answer: Answer, found: Hardware, strategy: str = "auto") -> Iterator[Finding]:
+def tensorflow(answer: Answer, found: Hardware, project: Project | None = None) -> Iterator[Finding]:
     """TensorFlow's devices, and what `auto` means on the first of them."""
     known = answer.known
     if answer.failure and "devices" not in known:
@@ -156,19 +155,26 @@ def tensorflow(answer: Answer, found: Hardware, strategy: str = "auto") -> Itera
     if found.has_tpu and not devices:
         text = "sees no TPU: the lock's TensorFlow is for processors and GPUs"
         yield Finding(TENSORFLOW, "warn", text, "docs/kubeflow.md: the TPU needs `tensorflow-tpu` instead")
-    if strategy == "tpu" and not devices:
+    if project is not None and project.config.train.strategy == "tpu" and not devices:
         yield Finding(TENSORFLOW, "error", "train.strategy is tpu, and there is none", "remove train.strategy")
     if answer.failure:
         text = f"what `auto` means cannot be told: {answer.failure}"
         yield Finding("auto", "warn", text, "see the findings about packages and files")
         return
-    yield from _auto(known)
+    if project is None or project.config.train.backend == TENSORFLOW:
+        yield from _auto(known, project)
 
 
-def _auto(known: Mapping[str, Any]) -> Iterator[Finding]:
-    """What a training would choose: decided by the same code."""
-    yield Finding("oneDNN", "ok" if known["onednn"] == "on" else "note", known["onednn"])
+def _auto(known: Mapping[str, Any], project: Project | None) -> Iterator[Finding]:
+    """What a training would choose, decided by the same code: for the project's model, or for both kinds."""
+    if known["onednn"] == "on":
+        yield Finding("oneDNN", "ok", "on, as train.onednn: auto means on every processor")
+    else:
+        yield Finding("oneDNN", "note", "off, as train.onednn says: trainings may take up to 1.7 times as long")
+    own = None if project is None else PRESET if project.config.model.type == "preset" else ENCODER
     for model, auto in known["auto"].items():
+        if own not in (None, model):
+            continue
         (precision, why), (xla, why_xla) = auto["precision"], auto["xla"]
         shown = {True: "on", False: "off", "parts": "in parts"}.get(xla, xla)
         yield Finding("auto", "ok", f"{model}: {precision} ({why}), XLA {shown} ({why_xla})")

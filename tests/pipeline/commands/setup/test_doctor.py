@@ -39,7 +39,7 @@ def test_a_whole_examination_loads_no_framework_and_changes_nothing(tmp_path: Pa
     assert loaded == "[]"
     assert f"using {folder / 'transom.yaml'}" in done.stderr
     assert any(line.startswith("  ✓ tensorflow       2.") for line in report)
-    assert any(line.startswith("  ✓ auto             a preset: ") for line in report)
+    assert any(line.startswith("  ✓ auto             an encoder from scratch: ") for line in report)
     assert snapshot(folder) == before
 
 

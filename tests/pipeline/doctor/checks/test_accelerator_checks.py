@@ -20,7 +20,10 @@ from pipeline.doctor.finding import findings_of
 
 NOTHING = Hardware({}, "", ())
 NVIDIA = Hardware({"NVIDIA": 2}, "550.54.14", ("/dev/nvidia0",))
-AUTO = {"a preset": {"precision": ["mixed_bfloat16", "AMX"], "xla": ["parts", "AVX-512"]}}
+AUTO = {
+    "a preset": {"precision": ["mixed_bfloat16", "AMX"], "xla": ["parts", "AVX-512"]},
+    "an encoder from scratch": {"precision": ["float32", "scratch"], "xla": [True, "scratch"]},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +82,24 @@ def test_hardware_that_nothing_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tensorflow_and_what_it_would_choose() -> None:
     found = list(tensorflow(answer(["H200", "H200"]), NVIDIA))
     assert found[0].text == "2.21.0 sees 2 x H200"
-    assert found[-1].text == "a preset: mixed_bfloat16 (AMX), XLA in parts (AVX-512)"
+    texts = ["a preset: mixed_bfloat16 (AMX), XLA in parts (AVX-512)"]
+    texts.append("an encoder from scratch: float32 (scratch), XLA on (scratch)")
+    assert [finding.text for finding in found if finding.check == "auto"] == texts
     assert {finding.status for finding in found} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "models"),
+    [
+        ({"model": {"type": "encoder"}}, ["an encoder from scratch"]),
+        ({"model": {"type": "preset", "preset": "minilm-l6"}}, ["a preset"]),
+        ({"train": {"backend": "jax"}}, []),
+    ],
+)
+def test_auto_is_told_for_the_projects_model(settings: dict[str, Any], models: list[str], tmp_path: Path) -> None:
+    found = list(tensorflow(answer([], onednn="off"), NOTHING, make_project(tmp_path, **settings)))
+    assert [finding.text.partition(":")[0] for finding in found if finding.check == "auto"] == models
+    assert [finding.status for finding in found if finding.check == "oneDNN"] == ["note"] * len(models)
 
 
 def test_a_gpu_that_tensorflow_does_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +112,9 @@ def test_a_gpu_that_tensorflow_does_not_see(monkeypatch: pytest.MonkeyPatch) -> 
     assert "warn" not in {finding.status for finding in tensorflow(answer([], stderr), NVIDIA)}
 
 
-def test_a_tpu_that_tensorflow_does_not_see() -> None:
-    found = list(tensorflow(answer([]), Hardware({}, "", ("/dev/accel0",)), "tpu"))
+def test_a_tpu_that_tensorflow_does_not_see(tmp_path: Path) -> None:
+    project = make_project(tmp_path, train={"strategy": "tpu"})
+    found = list(tensorflow(answer([]), Hardware({}, "", ("/dev/accel0",)), project))
     assert [finding.status for finding in found[1:3]] == ["warn", "error"]
     assert "train.strategy is tpu" in found[2].text
 
