@@ -14,7 +14,7 @@ from pipeline import version
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.commands.cluster import compile, submit
 from pipeline.commands.running import errors, report, run, runs, tensorboard
-from pipeline.commands.setup import backends, init, presets, schema
+from pipeline.commands.setup import backends, doctor, init, presets, schema
 from pipeline.commands.shipping import deploy, edge, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal import streams
@@ -131,6 +131,7 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     modules = (
         init,
+        doctor,
         presets,
         backends,
         run,

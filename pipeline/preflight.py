@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from components.data.formats.files import abbreviate, find_files, format_of, open_bytes
@@ -44,17 +45,22 @@ def check(config: ProjectConfig, paths: Paths, *, trains: bool = True) -> None:
         PresetError: the preset cannot be used.
         TrainingError: `train.backend` is not installed, or its interpreter lacks packages.
     """
-    check_metrics(config.task.type, config.evaluation, config.task.labels)
-    base = paths.base
-    check_folders(config, paths)
-    check_beam(config, runs_here=True)
-    _check_operations(config)
-    _check_preset(config, base)
+    for _, check_part in parts(config, paths, trains=trains):
+        check_part()
+
+
+def parts(config: ProjectConfig, paths: Paths, *, trains: bool = True) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The parts of `check` in their order: what each is about, and the function that raises its errors."""
+    yield "thresholds", partial(check_metrics, config.task.type, config.evaluation, config.task.labels)
+    yield "folders", partial(check_folders, config, paths)
+    yield "beam", partial(check_beam, config, runs_here=True)
+    yield "edge budget", partial(_check_operations, config)
+    yield "preset", partial(_check_preset, config, paths.base)  # which may download a hub's
     if trains and config.train.backend != "tensorflow":
-        check_backend(config.train.backend)
+        yield "backend", partial(check_backend, config.train.backend)
     if config.data.schema_path is not None:
-        read_curated_schema(base / config.data.schema_path, config.task)
-    check_rows(config, base)
+        yield "schema", partial(read_curated_schema, paths.base / config.data.schema_path, config.task)
+    yield "tables", partial(check_rows, config, paths.base)
 
 
 def check_rows(config: ProjectConfig, base: Path) -> None:

@@ -34,6 +34,11 @@ LIGHT = (
     "pipeline.kubeflow.target_checks",
     "pipeline.kubeflow.cluster_paths",
     "pipeline.kubeflow.entrypoint",
+    "pipeline.doctor.examination",
+    "pipeline.doctor.checks.project_checks",
+    "pipeline.doctor.checks.pushed_version_checks",
+    "pipeline.doctor.checks.cluster_checks",
+    "pipeline.doctor.checks.accelerator_checks",
 )
 
 

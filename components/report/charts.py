@@ -64,6 +64,8 @@ def lines(
         percent: whether both axes go from 0 to 1.
         square: whether to draw the diagonal, on which x and y are equal.
     """
+    from matplotlib.ticker import MaxNLocator
+
     with _style():
         figure, axes = _axes(x_label, y_label, (3.6, 3.4) if square else _SIZE)
         if square:
@@ -80,7 +82,7 @@ def lines(
                 label=name,
             )
         if points and not square:  # epochs
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if mark is not None:
             axes.axvline(mark, color=_MUTED, linewidth=1.2)
         if percent:

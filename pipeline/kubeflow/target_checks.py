@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from components.evaluation.thresholds import check_metrics
@@ -14,6 +15,8 @@ from pipeline.config import ProjectConfig
 from pipeline.kubeflow.credentials import is_credential
 from tflite.host.json_text import to_json
 
+IMAGE = "kubeflow.image"
+"""The key that `--image` of `transom compile` may replace."""
 # Linux's limit of one argument (MAX_ARG_STRLEN), and a size of spec that fits a request to a Kubernetes API.
 ARGUMENT_BYTES, SPEC_BYTES = 128 * 2**10, 2**20
 
@@ -24,44 +27,61 @@ def check(config: ProjectConfig, target: str, image: str | None, steps: Collecti
     Raises:
         ConfigError: with the wrong key.
     """
-    kubeflow = config.kubeflow
-    check_metrics(config.task.type, config.evaluation, config.task.labels)
-    for name in kubeflow.steps:
+    for problem in problems(config, target, image, steps):
+        raise problem
+    return image or config.kubeflow.image or ""
+
+
+def problems(config: ProjectConfig, target: str, image: str | None, steps: Collection[str]) -> Iterator[ConfigError]:
+    """Every setting that cannot run on the target, as the error that `check` raises for it."""
+    try:
+        check_metrics(config.task.type, config.evaluation, config.task.labels)
+    except ConfigError as error:
+        yield error
+    yield from _unknown_steps(config, steps)
+    yield from _credentials(config)
+    yield from _mount_paths(config)
+    yield from _variables(config)
+    if target == "vertex":
+        yield from _not_on_vertex(config)
+    yield from _image(image, "--image") if image else _image(config.kubeflow.image, IMAGE)
+
+
+def _unknown_steps(config: ProjectConfig, steps: Collection[str]) -> Iterator[ConfigError]:
+    for name in config.kubeflow.steps:
         if name not in steps:
             close = difflib.get_close_matches(name, steps, 1)
             fix = f"did you mean {close[0]}?" if close else "remove it"
-            raise ConfigError(f"kubeflow.steps.{name}", got="no such step", expected=", ".join(steps), fix=fix)
-    for name in kubeflow.env:
-        if is_credential(name, kubeflow.env[name]):
-            raise ConfigError(
+            yield ConfigError(f"kubeflow.steps.{name}", got="no such step", expected=", ".join(steps), fix=fix)
+
+
+def _credentials(config: ProjectConfig) -> Iterator[ConfigError]:
+    for name, value in config.kubeflow.env.items():
+        if is_credential(name, value):
+            yield ConfigError(
                 f"kubeflow.env.{name}",
                 got="what looks like a credential in clear text",
                 expected="a reference to a secret",
                 fix=f"create a Kubernetes secret and name it: kubeflow.secrets: [{{name: …, env: {{KEY: {name}}}}}]",
             )
-    _check_mount_paths(config)
-    _check_variables(config)
-    if target == "vertex":
-        _check_vertex(config)
-    return _check_image(image, "--image") if image else _check_image(kubeflow.image, "kubeflow.image")
 
 
-def _check_mount_paths(config: ProjectConfig) -> None:
+def _mount_paths(config: ProjectConfig) -> Iterator[ConfigError]:
     paths = [mount.path for mount in config.kubeflow.mounts]
     paths += [secret.path for secret in config.kubeflow.secrets if secret.path]
-    twice = next((path for path in paths if paths.count(path) > 1), None)
-    if twice:
-        raise ConfigError("kubeflow.mounts", got=f"{twice} twice", expected="a different path for each volume")
+    for path, count in Counter(paths).items():
+        if count > 1:
+            yield ConfigError("kubeflow.mounts", got=f"{path} twice", expected="a different path for each volume")
 
 
-def _check_variables(config: ProjectConfig) -> None:
-    """Refuses variables from two sources: which one wins depends on the cluster's version."""
+def _variables(config: ProjectConfig) -> Iterator[ConfigError]:
+    """Variables from two sources: which one wins depends on the cluster's version."""
     kubeflow = config.kubeflow
     sources: dict[str, str] = dict.fromkeys(kubeflow.env, "kubeflow.env")
     for secret in kubeflow.secrets:
         for name in secret.env.values():
             if name in sources:
-                raise ConfigError(
+                yield ConfigError(
                     "kubeflow.secrets",
                     got=f"{name} from {secret.name} and from {sources[name]}",
                     expected="one source of each variable",
@@ -69,7 +89,7 @@ def _check_variables(config: ProjectConfig) -> None:
             sources[name] = secret.name
 
 
-def _check_vertex(config: ProjectConfig) -> None:
+def _not_on_vertex(config: ProjectConfig) -> Iterator[ConfigError]:
     kubeflow = config.kubeflow
     kubernetes_only = {
         "mounts": "it has none: data are below /gcs/BUCKET",
@@ -78,29 +98,29 @@ def _check_vertex(config: ProjectConfig) -> None:
     }
     for key, fix in kubernetes_only.items():
         if getattr(kubeflow, key):
-            raise ConfigError(f"kubeflow.{key}", got="given", expected="nothing for --target vertex", fix=fix)
+            yield ConfigError(f"kubeflow.{key}", got="given", expected="nothing for --target vertex", fix=fix)
     for place, step in (
         ("default", kubeflow.default),
         *((f"steps.{name}", one) for name, one in kubeflow.steps.items()),
     ):
         for key in ("node_selector", "tolerations", "timeout_minutes", "shared_memory_gb"):
             if getattr(step, key) is not None:
-                raise ConfigError(f"kubeflow.{place}.{key}", got="given", expected="nothing for --target vertex")
+                yield ConfigError(f"kubeflow.{place}.{key}", got="given", expected="nothing for --target vertex")
     if kubeflow.root is None or not kubeflow.root.startswith("gs://"):
-        raise ConfigError("kubeflow.root", got=kubeflow.root or "nothing", expected="gs://BUCKET/FOLDER for Vertex AI")
+        yield ConfigError("kubeflow.root", got=kubeflow.root or "nothing", expected="gs://BUCKET/FOLDER for Vertex AI")
 
 
-def _check_image(image: str | None, key: str) -> str:
+def _image(image: str | None, key: str) -> Iterator[ConfigError]:
     version = importlib.metadata.version("transom")
     fix = f"`transom compile --dockerfile DIR` writes the Dockerfile; build it with a tag such as {version}"
     if not image:
-        raise ConfigError(key, got="nothing", expected="the image of the steps", fix=fix)
+        yield ConfigError(key, got="nothing", expected="the image of the steps", fix=fix)
+        return
     tag = re.fullmatch(r"[^\s@]+/?[^\s/@:]+:(?P<tag>[\w][\w.-]{0,127})(@sha256:[0-9a-f]{64})?", image)
     if re.fullmatch(r"[^\s@]+@sha256:[0-9a-f]{64}", image):
-        return image
+        return
     if tag is None or not re.search(rf"(^|[^0-9.]){re.escape(version)}($|[^0-9.])", tag["tag"].removeprefix("v")):
-        raise ConfigError(key, got=image, expected=f"a tag with this version, {version}, or a digest", fix=fix)
-    return image
+        yield ConfigError(key, got=image, expected=f"a tag with this version, {version}, or a digest", fix=fix)
 
 
 def check_size(spec: dict[str, Any], text: str) -> None:

@@ -134,7 +134,7 @@ def _hide(base: Path, version: int) -> Path:
 def remove_leftovers(base: Path) -> None:
     """Removes the hidden folders of killed processes; those of living ones are locked and stay."""
     with os.scandir(base) as entries:
-        hidden = [Path(entry.path) for entry in entries if _HIDDEN.fullmatch(entry.name)]
+        hidden = [Path(entry.path) for entry in entries if is_hidden(entry.name)]
     for folder in hidden:
         with contextlib.suppress(OSError):  # locked, or another process is removing it
             descriptor = os.open(folder, os.O_RDONLY)
@@ -143,6 +143,11 @@ def remove_leftovers(base: Path) -> None:
                 shutil.rmtree(folder)
             finally:
                 os.close(descriptor)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a folder of this name is a publisher's: a version that is not complete yet, or being removed."""
+    return _HIDDEN.fullmatch(name) is not None
 
 
 def _is_version(name: str) -> bool:

@@ -115,14 +115,15 @@ def describe_damage(found: Environment) -> str:
     """
     if not package_versions(found.python):
         return f"{found.python} does not answer as Python"
-    bad = [path for folder in found.folder.glob("lib/python*/site-packages") for path in _damaged_files(folder)]
+    bad = [path for folder in found.folder.glob("lib/python*/site-packages") for path in damaged_files(folder)]
     if not bad:
         return ""
     others = f" and {len(bad) - 1:,} more" if len(bad) > 1 else ""
     return f"{bad[0]}{others}, missing or not as long as when it was installed"
 
 
-def _damaged_files(folder: Path) -> list[str]:
+def damaged_files(folder: Path) -> list[str]:
+    """The files of a folder's distributions that are missing or have another size, and lists that cannot be read."""
     bad = []
     for distribution in sorted(folder.glob("*.dist-info")):
         record = distribution / "RECORD"

@@ -13,6 +13,7 @@ from models.errors import ConfigError, TransomError
 from pipeline.commands.arguments import Commands, add_command, add_config, project_paths
 
 LARGEST_PORT = 65535
+PORT = 6006
 
 
 def add(commands: Commands) -> None:
@@ -28,7 +29,7 @@ def add(commands: Commands) -> None:
         """,
     )
     add_config(parser)
-    parser.add_argument("--port", type=int, default=6006, help="port on localhost (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=PORT, help="port on localhost (default: %(default)s)")
 
 
 def tensorboard(options: argparse.Namespace) -> int:

@@ -15,6 +15,15 @@ from playwright.sync_api import sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
+QUESTIONS = {
+    "overflows": "document.documentElement.scrollWidth > window.innerWidth",
+    "sections": "[...document.querySelectorAll('main section')].map(one => one.id)",
+    "landmarks": "['header', 'nav', 'main', 'footer'].map(one => document.querySelectorAll('body > ' + one).length)",
+    "dead_links": "[...document.querySelectorAll('a')].filter(one => !document.querySelector(one.hash)).length",
+    "milliseconds": "performance.getEntriesByType('navigation')[0].loadEventEnd",
+    "text": "document.body.innerText",
+}
+
 
 def main(chromium: str, url: str, folder: str, *views: str) -> None:
     found: dict[str, object] = {"console": [], "requests": [], "views": []}
@@ -31,36 +40,18 @@ def main(chromium: str, url: str, folder: str, *views: str) -> None:
             page.on("request", lambda request: found["requests"].append(request.url))
             page.goto(url)
             page.screenshot(path=f"{folder}/{width}-{scheme}.png", full_page=True)
-            results = Axe().run(page).response
+            violations = Axe().run(page).response["violations"]
             found["views"].append(
                 {
                     "width": int(width),
                     "scheme": scheme,
-                    "violations": [
-                        {
-                            "id": one["id"],
-                            "impact": one["impact"],
-                            "nodes": [node["html"][:300] for node in one["nodes"]],
-                        }
-                        for one in results["violations"]
-                    ],
-                    "checked": [one["id"] for one in results["passes"]],
-                    "overflows": page.evaluate("document.documentElement.scrollWidth > window.innerWidth"),
-                    "sections": page.evaluate("[...document.querySelectorAll('main section')].map(one => one.id)"),
-                    "headings": page.evaluate("[...document.querySelectorAll('h1, h2')].map(one => one.innerText)"),
-                    "landmarks": page.evaluate(
-                        "['header','nav','main','footer'].map(one => document.querySelectorAll('body > ' + one).length)"
-                    ),
-                    "links": page.evaluate(
-                        "[...document.querySelectorAll('a')].filter(one => !document.querySelector(one.getAttribute('href'))).length"
-                    ),
-                    "milliseconds": page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"),
-                    "text": page.evaluate("document.body.innerText") if scheme == "light" else "",
+                    "violations": [[one["id"], *(node["html"][:300] for node in one["nodes"])] for one in violations],
+                    **{name: page.evaluate(script) for name, script in QUESTIONS.items()},
                 }
             )
             context.close()
         browser.close()
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":
