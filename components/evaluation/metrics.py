@@ -34,6 +34,9 @@ UNLABELLED = -2
 CALIBRATION_BINS = 15
 """Equal-width bins of confidence (Guo et al., "On Calibration of Modern Neural Networks", 2017)."""
 
+MOST_CONFUSED = 500
+"""With more labels there is no confusion matrix of a task with one label per row: it grows with their square."""
+
 Metrics = dict[str, float]
 
 
@@ -43,8 +46,9 @@ def measure(
     targets: np.ndarray,
     predictions: np.ndarray,
     temperatures: Sequence[float] = (),
+    with_confusion: bool = True,
 ) -> tuple[Metrics, np.ndarray | None]:
-    """The metrics of any task, and the confusion matrix or matrices (None for a regression).
+    """The metrics of any task, and the confusion matrix or matrices, if there are any and they are asked for.
 
     Args:
         targets, predictions: as the function of the task needs them; for a regression, predictions are [N, 1].
@@ -53,13 +57,16 @@ def measure(
     if task.type == "regression":
         return regression(targets, predictions[:, 0]), None
     if task.type == "single_label":
-        measured, confusion = single_label(targets, predictions, labels)
+        measured, confusion = single_label(targets, predictions, labels, with_confusion)
     else:
-        measured, confusion = multi_label(targets, predictions, labels, task.probability_threshold)
+        threshold = task.probability_threshold
+        measured, confusion = multi_label(targets, predictions, labels, threshold, with_confusion)
     return measured | (_uncalibrated(task, targets, predictions, temperatures) if temperatures else {}), confusion
 
 
-def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...]) -> tuple[Metrics, np.ndarray]:
+def single_label(
+    targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], with_confusion: bool = True
+) -> tuple[Metrics, np.ndarray | None]:
     """Metrics of a task with one label per row.
 
     Args:
@@ -70,18 +77,19 @@ def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[s
 
     Returns:
         The metrics by name, and the confusion matrix, int64 [C + 1, C]: target by prediction. Its last row holds the
-        targets that the model does not know.
+        targets that the model does not know. None for more than `MOST_CONFUSED` labels, or if it is not asked for.
     """
     labelled = targets != UNLABELLED
     counts, broken = _counts(labelled), _broken(probabilities)
     targets, probabilities = targets[labelled], probabilities[labelled].astype(np.float64)
     classes = len(labels)
+    confusion = np.zeros((classes + 1, classes), np.int64) if with_confusion and classes <= MOST_CONFUSED else None
     if broken:
-        return _unmeasured("single_label", counts, broken), np.zeros((classes + 1, classes), np.int64)
+        return _unmeasured("single_label", counts, broken), confusion
     predicted = probabilities.argmax(axis=1) if len(targets) else np.zeros(0, np.int64)
-    confusion = np.zeros((classes + 1, classes), np.int64)
     compared, known = predicted < classes, targets != UNKNOWN
-    np.add.at(confusion, (np.where(known, targets, classes)[compared], predicted[compared]), 1)
+    if confusion is not None:
+        np.add.at(confusion, (np.where(known, targets, classes)[compared], predicted[compared]), 1)
     measured = {
         **counts,
         "unknown_label_count": float((~known).sum()),
@@ -93,8 +101,12 @@ def single_label(targets: np.ndarray, probabilities: np.ndarray, labels: tuple[s
 
 
 def multi_label(
-    targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], threshold: float
-) -> tuple[Metrics, np.ndarray]:
+    targets: np.ndarray,
+    probabilities: np.ndarray,
+    labels: tuple[str, ...],
+    threshold: float,
+    with_confusion: bool = True,
+) -> tuple[Metrics, np.ndarray | None]:
     """Metrics of a task with any number of labels per row.
 
     Args:
@@ -105,12 +117,15 @@ def multi_label(
         threshold: probability from which a label counts as predicted.
 
     Returns:
-        The metrics by name, and each label's confusion matrix, int64 [C, 2, 2]: target by prediction, no before yes.
+        The metrics by name, and each label's confusion matrix, int64 [C, 2, 2]: target by prediction, no before yes;
+        None if it is not asked for.
     """
     classes = len(labels)
     counts, broken = _counts(np.ones(len(targets), bool)), _broken(probabilities)
     if broken or not len(targets):
-        return _unmeasured("multi_label", counts, broken), np.zeros((classes, 2, 2), np.int64)
+        return _unmeasured("multi_label", counts, broken), np.zeros(
+            (classes, 2, 2), np.int64
+        ) if with_confusion else None
     # Compared as float32, as the exported model does.
     predicted = probabilities >= np.float32(threshold)
     probabilities = probabilities.astype(np.float64)
@@ -124,6 +139,8 @@ def multi_label(
         **_many_label_scores(targets, with_unknown, probabilities, labels),
         **many_label_calibration(known, probabilities, predicted),
     }
+    if not with_confusion:
+        return measured, None
     confusion = np.stack(
         [
             np.stack([(~known & ~predicted).sum(0), (~known & predicted).sum(0)], axis=-1),
@@ -147,6 +164,16 @@ def regression(targets: np.ndarray, predictions: np.ndarray) -> Metrics:
         "mae": float(sk.mean_absolute_error(targets, predictions)),
         **shared_metrics.correlations(targets, predictions),
     }
+
+
+def counts_only(task: TaskConfig, targets: np.ndarray, predictions: np.ndarray) -> Metrics:
+    """What is known of too few rows: how many there are. For the arguments see `measure`."""
+    labelled = {
+        "single_label": lambda: targets != UNLABELLED,
+        "multi_label": lambda: np.ones(len(targets), bool),
+        "regression": lambda: np.isfinite(targets),
+    }[task.type]()
+    return _counts(labelled) | {"not_finite_count": float(_broken(predictions))}
 
 
 def _counts(labelled: np.ndarray) -> Metrics:

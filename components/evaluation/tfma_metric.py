@@ -50,10 +50,13 @@ class TextMetrics(tfma.metrics.Metric):
         judged: list[str] | None = None,
         temperatures: list[float] | None = None,
         baselines: dict[str, Any] | None = None,
+        rows: int = 0,
+        least: int = 0,
         name: str = "text_metrics",
     ) -> None:
         """See `_computations`. The arguments are JSON values, because the EvalConfig contains them."""
         compared: dict[str, Any] = {"live": live, "judged": judged or [], "baselines": baselines}
+        compared |= {"rows": rows, "least": least}
         settings = {"task": task, "labels": labels, "temperatures": temperatures, **compared}
         super().__init__(_computations, **settings, name=name)
 
@@ -65,6 +68,8 @@ def _computations(
     judged: list[str],
     temperatures: list[float] | None,
     baselines: dict[str, Any] | None,
+    rows: int,
+    least: int,
     name: str,
     model_names: list[str] | None = None,
 ) -> metric_types.MetricComputations:
@@ -77,6 +82,8 @@ def _computations(
         judged: metrics whose loss to the live model gets an interval.
         temperatures: the candidate's.
         baselines: a `BaselineSettings`; None if no baseline is measured.
+        rows: that are measured. A slice with fewer has no confusion matrix.
+        least: a slice with fewer rows is only counted.
         name: identifies the computation; it is not a metric.
         model_names: the evaluated models; a single model's name is "".
     """
@@ -90,7 +97,7 @@ def _computations(
     keys = [metric_types.MetricKey(name=name, model_name=model) for model in models]
     measured = None if baselines is None else BaselineSettings.from_json(baselines)
     scaled = tuple(temperatures or ())
-    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), scaled, measured)
+    gather = _ComputeMetrics(settings, tuple(labels), candidate, baseline, tuple(judged), scaled, measured, rows, least)
     return [metric_types.MetricComputation(keys, [_SelectNumbers()], gather)]
 
 
@@ -129,8 +136,11 @@ class _ComputeMetrics(beam.CombineFn):
         judged: Sequence[str],
         temperatures: Sequence[float],
         baselines: BaselineSettings | None,
+        rows: int,
+        least: int,
     ) -> None:
         super().__init__()
+        self._rows, self._least = rows, least
         self._task, self._labels, self._model, self._temperatures = task, labels, model, temperatures
         self._baseline, self._judged, self._baselines = baseline, judged, baselines
 
@@ -158,7 +168,12 @@ class _ComputeMetrics(beam.CombineFn):
 
     def extract_output(self, accumulator: _Gathered) -> dict[metric_types.MetricKey, Any]:
         targets, candidate, live, linear = self._arrays(accumulator)
-        measured, confusion = metrics.measure(self._task, self._labels, targets, candidate, self._temperatures)
+        is_whole = accumulator.rows >= self._rows
+        if accumulator.rows < self._least and not is_whole:
+            return self._keyed(self._model, metrics.counts_only(self._task, targets, candidate))
+        measured, confusion = metrics.measure(
+            self._task, self._labels, targets, candidate, self._temperatures, with_confusion=is_whole
+        )
         result = self._keyed(self._model, measured)
         if confusion is not None:
             result[metric_types.MetricKey(name=CONFUSION, model_name=self._model)] = confusion
@@ -200,7 +215,7 @@ class _ComputeMetrics(beam.CombineFn):
             right = (targets[:, None] == np.arange(len(self._labels))).astype(np.float32)
         else:
             right = targets[:, :-1].astype(np.float32)
-        best, _ = metrics.measure(self._task, self._labels, targets, right)
+        best, _ = metrics.measure(self._task, self._labels, targets, right, with_confusion=False)
         return [name for name in undefined if not math.isnan(best.get(name, math.nan))]
 
 
@@ -210,6 +225,7 @@ def build_eval_config(
     space: LabelSpace,
     baseline: Baseline | None,
     baselines: BaselineSettings | None = None,
+    rows: int = 0,
 ) -> tfma.EvalConfig:
     """One metric that computes all of Transom's, and the slices; `space` has the candidate's labels and temperatures.
 
@@ -222,6 +238,8 @@ def build_eval_config(
         live=None if baseline is None else asdict(baseline),
         judged=[name for name, threshold in config.thresholds.items() if threshold.max_loss_to_live is not None],
         baselines=None if baselines is None else asdict(baselines),
+        rows=rows,
+        least=config.min_slice_size,
     )
     eval_config = tfma.EvalConfig(
         # Without a type TFMA tries to load the model with Keras first.

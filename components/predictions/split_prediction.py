@@ -52,7 +52,9 @@ class SplitPredictor:
     live: str | None = None
     baselines: BaselineSettings | None = None
 
-    def predict(self, examples: types.Artifact, gatherer: Gatherer, folder: str) -> standard_artifacts.Examples:
+    def predict(
+        self, examples: types.Artifact, gatherer: Gatherer, folder: str
+    ) -> tuple[standard_artifacts.Examples, int]:
         """Predicts the split's rows.
 
         Args:
@@ -61,7 +63,7 @@ class SplitPredictor:
             folder: gets the predictions.
 
         Returns:
-            An unregistered artifact with the rows as `tfma_rows.MeasuredRow`, in the same split.
+            An unregistered artifact with the rows as `tfma_rows.MeasuredRow`, in the same split; and their number.
         """
         split = self.facts.split
         measured = standard_artifacts.Examples()
@@ -73,9 +75,8 @@ class SplitPredictor:
         files = split_files(examples, split)
         predict = partial(self._predict_file, measured=target, kept=folder, temporary=gatherer.temporary)
         items = list(enumerate(files))
-        for _ in gatherer.gather(items, predict, file_sizes(files), row_count(examples, [split]), "predicted"):
-            pass
-        return measured
+        rows = sum(gatherer.gather(items, predict, file_sizes(files), row_count(examples, [split]), "predicted"))
+        return measured, rows
 
     def _predict_file(self, item: tuple[int, str], measured: str, kept: str, temporary: str) -> int:
         """Predicts the rows of one numbered file; returns how many these are."""

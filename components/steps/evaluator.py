@@ -40,7 +40,7 @@ from components.predictions.examined_rows import examine, save_examined
 from components.predictions.split_prediction import SplitPredictor
 from components.predictions.stored_predictions import FOLDER, PredictionFacts, StoredPredictions
 from components.row_progress import RowProgress, row_progress
-from components.tf_examples import read_split, row_count, split_files
+from components.tf_examples import read_split, split_files
 from components.tfx_step import BeamExecutor, Step, StepRun
 from models.config import CONFIG_FILE, TaskConfig
 from models.errors import DataError, ModelError
@@ -101,7 +101,6 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
         if step.optional("baselines") is not None:
             metric = step.parameters["training_metric"]
             baselines, facts = prepare(step.folder("baselines"), split, task, labels, config, metric)
-        eval_config = build_eval_config(task, config, space, baseline, baselines)
         predictor = SplitPredictor(
             task,
             _facts(task, split, labels, baseline, baselines),
@@ -111,7 +110,8 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
             baselines,
         )
         folder = step.artifact("evaluation").uri
-        measured_rows = predictor.predict(step.artifact("examples"), self.gatherer, str(Path(folder, FOLDER)))
+        measured_rows, rows = predictor.predict(step.artifact("examples"), self.gatherer, str(Path(folder, FOLDER)))
+        eval_config = build_eval_config(task, config, space, baseline, baselines, rows)
         inputs = {"examples": [measured_rows], "model": step.artifacts["model"]}
         if live is not None and baseline is not None:
             inputs[standard_component_specs.BASELINE_MODEL_KEY] = [_as_model(live)]
@@ -120,7 +120,7 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
             standard_component_specs.EXAMPLE_SPLITS_KEY: json_utils.dumps([split]),
             standard_component_specs.MODULE_PATH_KEY: tfma_rows.__name__,
         }
-        with row_progress(RowProgress(row_count(step.artifact("examples"), [split]), what="measured")):
+        with row_progress(RowProgress(rows, what="measured")):
             super().Do(inputs, {key: step.artifacts[key] for key in ("evaluation", "blessing")}, properties)
         tf.io.gfile.rmtree(measured_rows.uri)  # it may be large, and the step still has work to do
         notes = () if split == "test" else (_NO_TEST_SPLIT,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -64,6 +65,36 @@ def test_predict_queries_the_newest_version(tiny: Tiny, tmp_path: Path) -> None:
     answers = [json.loads(line) for line in out.splitlines()]
     assert [answer["label"] for answer in answers] == ["pos", "neg"]
     assert all(abs(sum(answer["probabilities"].values()) - 1) < 1e-5 for answer in answers)
+
+
+def test_a_run_ends_with_a_page_that_answers_every_question(tiny: Tiny) -> None:
+    project, result = tiny
+    page = project.output / "runs" / result["name"] / "report.html"
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<section ") == 12
+    assert "stopped before" not in text
+    assert text.count("<svg ") >= 6
+    for fact in (
+        "95% interval",
+        "taken for",
+        "place=",
+        "McNemar",
+        "milliseconds",
+        "dynamic_int8",
+        "reviews.csv, line ",
+    ):
+        assert fact in text, fact
+    page.unlink()
+    assert project.transom("report", result["name"], "--project", str(project.config), "--no-open").strip() == str(page)
+    assert page.is_file()
+
+
+def test_the_wrong_rows_are_listed(tiny: Tiny) -> None:
+    project, result = tiny
+    out = project.transom("errors", str(project.output / "runs" / result["name"]), "--csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert len(rows) == result["rows"]["outcomes"]["wrong"]
+    assert all(row["given"] != row["answer"] and row["place"] in ("home", "cinema") for row in rows)
 
 
 def test_runs_lists_the_run(tiny: Tiny) -> None:
@@ -131,6 +162,7 @@ _OF_EACH_RUN = {
     "steps",
     "fates",
     "notes",
+    "repeats",
     "peak_memory_bytes",
     "folder",
     "out",

@@ -17,6 +17,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import LiveModelArtifact
 from components.config import EvaluationConfig
+from components.evaluation import metrics
 from components.steps.evaluator import Evaluator
 from models.config import TaskConfig
 from models.errors import ConfigError, DataError, ModelError
@@ -166,3 +167,28 @@ def test_the_component_fits_between_its_neighbours() -> None:
     assert set(component.outputs) == {"evaluation", "blessing"}
     assert component.exec_properties["code"] != ""
     assert "live_model" not in Evaluator(examples, model, task=TaskConfig(), evaluation=evaluation).inputs
+
+
+def test_cost_and_size_grow_with_the_labels_not_with_their_square(tmp_path: Path) -> None:
+    count = metrics.MOST_CONFUSED + 100
+    labels, task = tuple(f"l{number}" for number in range(count)), TaskConfig()
+    rows = [
+        {"text": " ".join("1" if i == row else "0" for i in range(count)), "label": labels[row % 50]}
+        for row in range(60)
+    ]
+    examples = write_examples(tmp_path / "examples", {"test": rows})
+    summary, _ = evaluate(tmp_path, task, examples, export(tmp_path / "model", task, labels=labels), slices=("label",))
+    assert summary["confusion"] is None
+    assert summary["metrics"]["example_count"] == 60
+    assert summary["slices"] == []
+    assert {part["value"]: part["rows"] for part in summary["small_slices"]}["l3"] == 2
+    (record,) = [
+        one
+        for one in tfma.load_metrics(str(tmp_path / "evaluation"))
+        if [key.bytes_value for key in one.slice_key.single_slice_keys] == [b"l3"]
+    ]
+    assert {item.key.name for item in record.metric_keys_and_values} == {
+        "example_count",
+        "unlabelled_count",
+        "not_finite_count",
+    }
