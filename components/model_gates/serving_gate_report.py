@@ -91,6 +91,7 @@ def judge_replay(result: Replay, config: ServingConfig, rows: int) -> dict[str, 
         "failures": result.failures,
         "largest_difference": result.largest_difference,
         "latency_ms": {"p50": round(median, 3), "p99": round(high, 3)},
+        "latencies_ms": [round(1000 * seconds, 3) for seconds in result.latencies],
     }
     if result.failed:
         more = f" (and {result.failed - 1} more)" if result.failed > 1 else ""

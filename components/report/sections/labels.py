@@ -30,6 +30,8 @@ def labels_blocks(facts: RunFacts) -> Iterator[Block]:
 
 def _confused(pairs: Sequence[Sequence[Any]], facts: RunFacts) -> Iterator[Block]:
     wrong = facts.rows.get("outcomes", {}).get("wrong", 0)
+    if not wrong and facts.rows:
+        yield Paragraph("None: the model gets every row right.", "good")
     if not pairs or not wrong:
         return
     given, answer, rows = pairs[0]
