@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.lineage.table_facts import TABLES_FILE
 from models.errors import NotBlessedError, TransomError
 from pipeline.runs.run_records import RunRecord
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 def read_reports(record: RunRecord, outputs: Outputs) -> None:
     """Fills the record from the steps' outputs."""
     record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or []
+    record.data = _read_report(outputs, "DataGate", "blessing", TABLES_FILE) or {}
     record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}
     record.evaluation = _read_report(outputs, "Evaluator", "evaluation", "summary.json") or {}
     record.verdict = record.evaluation.get("verdict", "")

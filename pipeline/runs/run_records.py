@@ -42,7 +42,9 @@ class RunRecord:
         step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
-        findings, evaluation, serving, edge, training: the reports of the steps, once there are any.
+        data: which files the rows came from, with their digests (`components.lineage.lineage_facts.DataFacts`).
+        findings, evaluation, serving, edge, training: the reports of the steps, once there are any. `training.origin`
+            says with which code, packages and machine.
         verdict: one sentence that says why the model was pushed or not.
         pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" if there is none.
@@ -59,6 +61,7 @@ class RunRecord:
     step: str = ""
     seconds: float = 0.0
     steps: list[StepRecord] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)
     serving: dict[str, Any] = field(default_factory=dict)
