@@ -64,6 +64,8 @@ def reproduce(
         differences = find_differences(lineage, origin(load(config_file).train.backend))
         _tell_start(found, base, differences, as_json)
         trained = _train(config_file, as_json, verbose)
+        if into is None and not as_json:
+            print("(the run's folder is temporary, and removed at the end: --into FOLDER keeps one)")
         return _compare(found, trained, differences, as_json)
 
 
@@ -139,14 +141,18 @@ def _compare(found: FoundLineage, trained: Path, differences: list[Difference], 
             print(line)
     if not variables:
         return 0
-    reasons = known_reasons(seen)
-    raise ReproductionError(
+    raise _different(count, len(variables), known_reasons(seen))
+
+
+def _different(count: int, different: int, reasons: Sequence[str]) -> ReproductionError:
+    seen = f"known reasons that were seen: {'; '.join(reasons)}" if reasons else "no known reason was seen"
+    return ReproductionError(
         "the weights are different",
-        got=f"{len(variables)} of {count} variables with other values",
+        got=f"{different} of {count} variables with other values; {seen}",
         expected="the same bits",
-        fix="; ".join(f"a known reason: {reason}" for reason in reasons)
+        fix="train where these are the same as then: `transom lineage` names them"
         if reasons
-        else "no difference of code, packages and machine was seen: please report it",
+        else "the same code, packages and machine should give the same bits: please report it",
     )
 
 

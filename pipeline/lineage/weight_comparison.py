@@ -13,13 +13,16 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from models.errors import ModelError
 from models.saved.model_locations import CHECKPOINT, OBJECT_GRAPH
 
+_VALUES = "other values"
+
 
 @dataclass(frozen=True)
 class VariableDifference:
     """A variable that is not the same.
 
     Attributes:
-        largest: absolute difference of a value; None if the shapes or types differ, or one of the two lacks it.
+        largest: absolute difference of a value; None if the shapes or types differ, one of the two lacks it, or it
+            holds no floats.
         values: how many of its values differ.
     """
 
@@ -30,7 +33,7 @@ class VariableDifference:
 
 
 def compare_weights(first: Path, second: Path) -> tuple[int, list[VariableDifference]]:
-    """How many variables the two have, and those that differ, the largest difference first.
+    """How many variables the two have, and those that differ: other shapes first, then the largest difference.
 
     Raises:
         ModelError: the weights of one cannot be read.
@@ -39,7 +42,7 @@ def compare_weights(first: Path, second: Path) -> tuple[int, list[VariableDiffer
     found = [
         difference for name in sorted({*old, *new}) if (difference := _difference(name, old.get(name), new.get(name)))
     ]
-    found.sort(key=lambda one: (one.largest is not None, -(one.largest or 0.0)))
+    found.sort(key=lambda one: (one.why == _VALUES, one.largest is None, -(one.largest or 0.0)))
     return len({*old, *new}), found
 
 
@@ -68,13 +71,10 @@ def _difference(name: str, old: np.ndarray | None, new: np.ndarray | None) -> Va
         return VariableDifference(name, f"{old.dtype} {list(old.shape)} then, {new.dtype} {list(new.shape)} now")
     if old.tobytes() == new.tobytes():
         return None
-    if not np.issubdtype(old.dtype, np.number):  # also bfloat16, which NumPy does not know
-        try:
-            old, new = old.astype(np.float64), new.astype(np.float64)
-        except (ValueError, TypeError):
-            return VariableDifference(name, "other values", values=old.size)
+    values = int(np.count_nonzero(old != new))
+    if not tf.as_dtype(old.dtype).is_floating:  # a counter, or the state of random numbers: its size means nothing
+        return VariableDifference(name, _VALUES, None, values)
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(old.astype(np.float64) - new.astype(np.float64))
-    apart = np.where(old == new, 0.0, apart)
     largest = float(np.nanmax(apart)) if np.isfinite(apart).any() else None
-    return VariableDifference(name, "other values", largest, int(np.count_nonzero(apart != 0)))
+    return VariableDifference(name, _VALUES, largest, values)

@@ -39,7 +39,8 @@ def lineage(options: argparse.Namespace) -> int:
     found = read_lineage(options.model)
     if options.json:
         facts = found.lineage.model_dump(mode="json")
-        print(to_json({"folder": str(found.folder), "bundle": found.bundle, "complete": found.complete, **facts}))
+        about = {"folder": str(found.folder), "bundle": found.bundle, "complete": found.complete}
+        print(to_json({**about, **facts}, ascii=True))
         return 0
     for line in lineage_lines(found):
         print(line)
