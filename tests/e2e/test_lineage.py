@@ -29,13 +29,12 @@ edge: {{variants: []}}
 PRESET = """\
 name: tiny
 data: {path: reviews.csv}
-tokenizer: {max_length: 32}
+tokenizer: {max_length: 24}
 model: {preset: bert}
 train: {epochs: 1, batch_size: 16, contrastive: "on"}
 evaluation: {baselines: {majority: warn, linear: "off"}}
 edge: {variants: []}
 """
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "story", "the", "a", "very", "plot"]
 
 
 def reproduce(project: Any, *arguments: str, code: int = 0, **variables: str) -> dict[str, Any]:
@@ -70,9 +69,7 @@ def test_spans_and_tables_that_were_moved(source: Any, project: Any, tmp_path: P
 def test_a_preset_that_is_tuned_on_pairs_of_rows_first(source: Any, project: Any) -> None:
     lines = (source.folder / "reviews.csv").read_text().splitlines(keepends=True)[:161]
     (project.folder / "reviews.csv").write_text("".join(lines))
-    vocabulary = "".join(f"{word}\n" for word in WORDS)
     hugging_face(project.folder / "bert", "bert")
-    (project.folder / "bert" / "vocab.txt").write_text(vocabulary)
     project.config.write_text(PRESET)
     result = project.run()
     assert result["training"]["contrastive"] is not None
