@@ -36,7 +36,7 @@ def test_the_verified_spec_gives_the_results_of_a_local_run(tiny: Any, tmp_path:
     lineages = [json.loads(path.read_text()) for path in sorted(work.glob(f"*/{version}/**/lineage.json"))]
     assert lineages[0] == lineages[1], "the model's, and its bundle's"
     run, local_file = lineages[0]["run"], Path(local["pushed"], "assets.extra", "lineage.json")
-    assert (run["name"], run["runner"], run["folder"]) == ("run-1", "kubeflow", "/mnt/data/tiny")
+    assert (run["name"], run["runner"], run["config_file"]) == ("run-1", "kubeflow", "transom.yaml")
     same = json.loads(local_file.read_text())
     assert lineages[0]["data"]["sources"] == same["data"]["sources"]
     assert lineages[0]["model"] == same["model"], "the same digest on every runner"
