@@ -26,8 +26,10 @@ from pathlib import Path
 
 PACKAGES = ("models", "components", "serving", "tflite")
 _CODE = (".py", ".pyc", ".pyi")
-# These decide when a step runs, not its result: this module, and the clients that download files with their own digest.
-_LEFT_OUT = (__name__, "huggingface_hub", "kagglehub")
+# These decide when a step runs, or tell where its result comes from, and not the result: this module, the facts of a
+# model's lineage, and the clients that download files with their own digest.
+_LINEAGE = ("components.lineage.lineage_facts", "components.lineage.lineage_record", "components.lineage.origin")
+_LEFT_OUT = (__name__, *_LINEAGE, "huggingface_hub", "kagglehub")
 
 
 def fingerprint(*modules: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +11,14 @@ from components.data.gate.drift import SUMMARY_FILE
 from models.config import CONFIG_FILE
 from models.errors import ModelError, PushError
 from models.saved.model_identity import same_model
-from models.saved.model_locations import EXTRA_FOLDER
+from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE
 from serving.errors import PublishError
 from serving.publish.version_folders import newest, prune, publish
 from tflite.host import BUNDLE_FILE
 from tflite.host.manifest import Manifest
 from tflite.measure.variant_choice import FILE_NAME as EDGE_REPORT_FILE
 
+Lineage = Callable[[int], bytes]
 ALREADY_LIVE = "nothing new: this model was live already"
 # Trainer and DataGate put these into each pushed model. Models of other programs may be in the same folder.
 _TRANSOM_FILES = (f"{EXTRA_FOLDER}/{CONFIG_FILE}", f"{EXTRA_FOLDER}/{SUMMARY_FILE}")
@@ -76,19 +77,24 @@ def push_with_bundle(
     extra_files: Mapping[str, bytes],
     edge: EdgeChoice | None,
     edge_directory: Path,
+    lineage: Lineage | None = None,
 ) -> PushResult:
     """Pushes a model, with the edge gate's report if there is one, and then the chosen bundle; see `push`."""
     if edge is not None:
         extra_files = {**extra_files, f"{EXTRA_FOLDER}/{EDGE_REPORT_FILE}": edge.report_file.read_bytes()}
-    result = push(source, directory, keep, extra_files)
+    result = push(source, directory, keep, extra_files, lineage)
     if edge is None or not edge.variant:
         return result
-    new = _push_bundle(edge, edge_directory, result.version, keep)
+    told = directory / str(result.version) / EXTRA_FOLDER / LINEAGE_FILE
+    lineage_file = {LINEAGE_FILE: told.read_bytes()} if told.is_file() else {}
+    new = _push_bundle(edge, edge_directory, result.version, keep, lineage_file)
     reason = f"{result.reason}; its edge bundle is new" if new and not result.new else result.reason
     return replace(result, new=result.new or new, reason=reason, bundle=str(edge_directory / str(result.version)))
 
 
-def push(source: Path, directory: Path, keep: int, extra_files: Mapping[str, bytes]) -> PushResult:
+def push(
+    source: Path, directory: Path, keep: int, extra_files: Mapping[str, bytes], lineage: Lineage | None = None
+) -> PushResult:
     """Makes the model in `source` the newest version under `directory`, and removes all but the `keep` newest.
 
     If the model is live already (`model_identity.same_model`), nothing is written, and no server has to reload it.
@@ -97,6 +103,7 @@ def push(source: Path, directory: Path, keep: int, extra_files: Mapping[str, byt
         source: the SavedModel.
         directory: the push folder.
         extra_files: path within the version to the content to store there.
+        lineage: the content of `lineage.json`, by the number of the version that was live before (0: none).
 
     Raises:
         PushError: the push failed; the version that was live before is still live.
@@ -106,6 +113,8 @@ def push(source: Path, directory: Path, keep: int, extra_files: Mapping[str, byt
         if live is not None and same_model(source, directory / str(live)):
             result = PushResult(live, ALREADY_LIVE)
         else:
+            if lineage is not None:
+                extra_files = {**extra_files, f"{EXTRA_FOLDER}/{LINEAGE_FILE}": lineage(live or 0)}
             result = PushResult(publish(source, directory, extra_files), "pushed", new=True)
     except PublishError as error:
         fix = error.fix or "correct this and run again; the previous version is still live"
@@ -119,8 +128,11 @@ def push(source: Path, directory: Path, keep: int, extra_files: Mapping[str, byt
     return replace(result, reason=f"{result.reason}; removed {', '.join(map(str, removed))}") if removed else result
 
 
-def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int) -> bool:
+def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int, lineage_file: Mapping[str, bytes]) -> bool:
     """Pushes the chosen bundle under the number of the SavedModel, and removes all but the `keep` newest bundles.
+
+    `lineage_file`: its name and content, that of the SavedModel; none if that has none. It is no part of the bundle's
+    identity.
 
     Returns:
         False if the same bundle was there already.
@@ -132,7 +144,7 @@ def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int) -> 
     try:
         new = not _is_same_bundle(directory / str(version), manifest)
         if new:
-            extra_files = {BUNDLE_FILE: manifest.to_json().encode()}
+            extra_files = {BUNDLE_FILE: manifest.to_json().encode(), **lineage_file}
             publish(edge.bundles / edge.variant, directory, extra_files, version=version, known_by=BUNDLE_FILE)
         prune(directory, keep, [BUNDLE_FILE])
     except PublishError as error:

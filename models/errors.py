@@ -9,7 +9,8 @@
     ├── ModelError          exit code 7   a SavedModel cannot be exported, found or queried
     ├── NotBlessedError     exit code 8   the model was trained and evaluated, but is not good enough to push
     ├── PushError           exit code 9   the push failed; the previous model is still live
-    └── BusyError           exit code 10  another run is using the project
+    ├── BusyError           exit code 10  another run is using the project
+    └── ReproductionError   exit code 11  a model was trained again, and its weights are different
 
 Each says what is wrong, what was found, what was expected, and what to do. The command line prints the message and
 exits with the code; nothing below the command line catches these errors.
@@ -60,6 +61,10 @@ class PushError(TransomError):
 
 class BusyError(TransomError):
     exit_code = 10
+
+
+class ReproductionError(TransomError):
+    exit_code = 11
 
 
 class Interrupted(KeyboardInterrupt):

@@ -13,9 +13,9 @@ from models.errors import Interrupted, TransomError
 from pipeline import version
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.commands.cluster import compile, submit
-from pipeline.commands.running import errors, report, run, runs, tensorboard
+from pipeline.commands.running import errors, report, reproduce, run, runs, tensorboard
 from pipeline.commands.setup import backends, doctor, init, presets, schema
-from pipeline.commands.shipping import deploy, edge, predict, serve
+from pipeline.commands.shipping import deploy, edge, lineage, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal import streams
 
@@ -30,6 +30,7 @@ a first run:
   transom edge run reviews-out "so good"  queries its bundle for small devices
   transom runs                            lists the runs and their outcomes
   transom report                          opens the page of the last run
+  transom lineage reviews-out             says what made the pushed model
 
 `transom COMMAND --help` explains a command, with examples. \
 Commands that work on a project take its transom.yaml or its folder; by default they use the transom.yaml in the \
@@ -38,7 +39,7 @@ current folder.
 exit codes:
   0 success        1 anything else  2 configuration  3 data         4 data gate
   5 preset         6 training       7 model          8 not blessed  9 push
-  10 another run holds the project  130 interrupted
+  10 another run holds the project  11 other weights (reproduce)  130 interrupted
 """
 
 
@@ -138,6 +139,8 @@ def _parser() -> Parser:
         runs,
         report,
         errors,
+        lineage,
+        reproduce,
         tensorboard,
         schema,
         predict,

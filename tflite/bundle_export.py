@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from models.errors import ConfigError
-from models.saved.model_locations import newest_version
+from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE, newest_version
 from models.saved.restore import RestoredModel, restore
 from tflite.bundle.bundle_folder import write_bundle
 from tflite.bundle.mediapipe_metadata import ModelCard
@@ -164,6 +165,9 @@ def export_bundle(
     # Spread over the file, which may be sorted by label.
     calibration = rows[:: -(-len(rows) // CALIBRATION_ROWS) or 1]
     manifest = float32.write_bundle(target, variant, card, golden=rows, calibration=calibration)
+    lineage = folder / EXTRA_FOLDER / LINEAGE_FILE
+    if lineage.is_file():
+        shutil.copyfile(lineage, Path(target, LINEAGE_FILE))
     if not rows:
         return manifest
     bundle = EdgeClassifier(target)

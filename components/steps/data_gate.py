@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from functools import partial
+from pathlib import Path
 
 from tfx import types
 from tfx.types import artifact_utils, standard_artifacts
@@ -17,6 +19,7 @@ from components.data.gate.counts import SplitFacts
 from components.data.gate.data_facts import describe_data, save_data
 from components.data.text_keys import READING_KEYS, TextReading, load_text_reading
 from components.gathered import Gatherer
+from components.lineage.table_facts import TABLES_FILE
 from components.tf_examples import file_sizes, from_examples, read_batches, read_row_batches, row_count, split_files
 from components.tfx_step import BeamStepExecutor, Step, StepRun
 from models.config import TaskConfig, TokenizerConfig
@@ -30,7 +33,7 @@ class Executor(BeamStepExecutor):
     """Counts the examples once, with Beam, and applies the rules."""
 
     def run(self, step: StepRun) -> None:
-        """Writes `findings.json`, `data.json` and `data_summary.json`.
+        """Writes `findings.json`, `data.json` and `data_summary.json`, and copies `tables.json` from the examples.
 
         Raises:
             GateError: with all findings of severity `error`; they and the data's description go with it.
@@ -59,6 +62,9 @@ class Executor(BeamStepExecutor):
         findings.save(found, folder)
         save_data(described, folder)
         drift.save_summary(drift.summarize(evidence.train), folder)
+        tables = Path(examples.uri, TABLES_FILE)
+        if tables.is_file():  # not of examples that something else has made
+            shutil.copyfile(tables, Path(folder, TABLES_FILE))
 
 
 def count_examples(
@@ -86,9 +92,9 @@ def _count_file(file: tuple[str, str], task: TaskConfig, reading: TextReading) -
 class DataGate(Step, executor=Executor):
     """The component with the output `blessing` (`DataBlessing`), which exists only where the data may pass.
 
-    The blessing's folder holds `findings.json` (`findings.load`), `data.json` for the report, and `data_summary.json`.
-    The summary is stored in the `assets.extra` of the model that is trained on these data: the drift of later data is
-    measured against it.
+    The blessing's folder holds `findings.json` (`findings.load`), `data.json` for the report, `data_summary.json` and
+    `tables.json`. The summary is stored in the `assets.extra` of the model that is trained on these data: the drift of
+    later data is measured against it. The tables become a part of the model's lineage.
     """
 
     INPUTS = {"examples": standard_artifacts.Examples, "anomalies": standard_artifacts.ExampleAnomalies}

@@ -28,6 +28,7 @@ from components.data.formats.files import abbreviate, contents_digest, find_file
 from components.data.splits import Source, sources, split_names
 from components.data.text_keys import READING_KEYS, load_text_reading
 from components.fingerprint import fingerprint
+from components.lineage.table_facts import TABLES_FILE, table_facts
 from components.tables_to_examples import plan_shards, write_examples
 from components.tf_examples import set_row_counts
 from components.tfx_step import BeamExecutor
@@ -55,18 +56,22 @@ def example_gen(
         tokenizer, preset: decide which texts are the same for `data.dedupe`.
         digest: of the preset's tokenizer, see `components.preset_fingerprint`.
     """
-    splits = [
-        example_gen_pb2.Input.Split(name=f"{source.key}-{index}", pattern=pattern)
-        for source in sources(data)
-        for index, pattern in enumerate(source.patterns)
-    ]
     return TableExampleGen(
         input_base=str(base),
-        input_config=example_gen_pb2.Input(splits=splits),
+        input_config=example_gen_pb2.Input(splits=_splits(data)),
         output_config=example_gen_pb2.Output(),
         custom_config=_pack(data, task, tokenizer or TokenizerConfig(), preset, digest),
         custom_executor_spec=executor_spec.BeamExecutorSpec(Executor),
     )
+
+
+def _splits(data: DataConfig) -> list[Any]:
+    """TFX's splits: a pattern each."""
+    return [
+        example_gen_pb2.Input.Split(name=f"{source.key}-{index}", pattern=pattern)
+        for source in sources(data)
+        for index, pattern in enumerate(source.patterns)
+    ]
 
 
 def _pack(
@@ -170,7 +175,7 @@ class Executor(BeamExecutor):
     """Reads the files that the driver resolved and writes the splits."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
-        """Writes `Split-*/data_tfrecord-*.gz`.
+        """Writes `Split-*/data_tfrecord-*.gz`, and `tables.json`: which files they were made from.
 
         Raises:
             DataError: a file, a row or a value cannot be read.
@@ -184,9 +189,11 @@ class Executor(BeamExecutor):
         names = split_names(data)
         examples = artifact_utils.get_single_instance(output_dict[specs.EXAMPLES_KEY])
         examples.split_names = artifact_utils.encode_split_names(list(names))
-        shards = plan_shards(_files(data, exec_properties), data.format, task)
+        files = _files(data, exec_properties)
+        shards = plan_shards(files, data.format, task)
         targets = {name: artifact_utils.get_split_uri([examples], name) for name in names}
         rows = write_examples(shards, data.format, task, reading, targets, self.gatherer)
+        _write_facts(data, files, rows, exec_properties, Path(examples.uri))
         _check_unchanged(exec_properties)
         set_row_counts(examples, rows)
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
@@ -226,6 +233,27 @@ def _check_unchanged(exec_properties: dict[str, Any]) -> None:
             expected="files that nobody writes to",
             fix="run again when they are complete",
         )
+
+
+def _write_facts(
+    data: DataConfig,
+    files: list[tuple[Source, Path]],
+    rows: Mapping[str, int],
+    exec_properties: dict[str, Any],
+    folder: Path,
+) -> None:
+    patterns = {source.key: source.patterns for source in sources(data)}
+    spans = any(any(utils.verify_split_pattern_specs(split)) for split in _splits(data))
+    version = exec_properties.get(utils.VERSION_PROPERTY_NAME)
+    span = int(exec_properties.get(utils.SPAN_PROPERTY_NAME, 0)), None if version is None else int(version)
+    facts = table_facts(
+        Path(exec_properties[specs.INPUT_BASE_KEY]),
+        patterns,
+        {key: [path for source, path in files if source.key == key] for key in patterns},
+        rows=rows,
+        span=span if spans else None,
+    )
+    (folder / TABLES_FILE).write_text(to_json(facts.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
 
 
 def _files(data: DataConfig, exec_properties: dict[str, Any]) -> list[tuple[Source, Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from tfx import types
@@ -10,6 +11,8 @@ from tfx.components.util import model_utils
 from tfx.types import standard_artifacts, system_executions
 
 from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBundles
+from components.lineage.lineage_record import write_lineage
+from components.lineage.table_facts import TABLES_FILE
 from components.live_version import live_version, version_digest
 from components.push import EdgeChoice, PushResult, push_with_bundle
 from components.tfx_step import Step, StepExecutor, StepRun
@@ -41,7 +44,8 @@ class Executor(StepExecutor):
         if edge is not None:
             variant = edge.get_string_custom_property(VARIANT)
             edge = EdgeChoice(step.folder("bundles"), step.folder("edge_blessing"), variant)
-        data_reports = sorted(step.folder("data_blessing").glob("*.json"))
+        blessed_data = step.folder("data_blessing")
+        data_reports = [path for path in sorted(blessed_data.glob("*.json")) if path.name != TABLES_FILE]
         directory = Path(step.parameters["directory"])
         result = push_with_bundle(
             step.model_folder,
@@ -50,6 +54,7 @@ class Executor(StepExecutor):
             {f"{EXTRA_FOLDER}/{path.name}": path.read_bytes() for path in data_reports},
             edge,
             Path(step.parameters["edge_directory"]),
+            partial(write_lineage, step.model_folder, blessed_data),
         )
         _record(pushed, result, directory)
         USER_LOG.info("version %d in %s: %s", result.version, directory, result.reason)
@@ -112,7 +117,7 @@ class Pusher(Step, executor=Executor):
         bundles. A model without a blessed bundle is pushed without one.
 
         The JSON files of `data_blessing` are stored with the version, under `assets.extra`: the next run measures the
-        drift of its data against them.
+        drift of its data against them. So is `lineage.json`, which a version keeps as long as it is live.
         What is live is part of the cache key, so a model whose pushed version has been removed is pushed again, and so
         is a bundle that is damaged.
         """

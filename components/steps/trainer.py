@@ -16,12 +16,23 @@ from tfx.utils import path_utils
 from components.artifacts import TokenizerArtifact
 from components.config import EvaluationConfig
 from components.fingerprint import fingerprint
-from components.preset_fingerprint import describe_checked_preset
+from components.lineage.lineage_facts import PresetFacts
+from components.lineage.origin import origin
+from components.preset_fingerprint import UNKNOWN_DIGEST, describe_checked_preset
 from components.tfx_step import Step, StepExecutor, StepRun
 from components.training_messages import explain_interrupted_export, log_progress
-from models.config import CONFIG_FILE, REPORT_FILE, ModelsConfig, TaskConfig, may_train_in_parts
+from models.config import (
+    CONFIG_FILE,
+    REPORT_FILE,
+    ModelConfig,
+    ModelsConfig,
+    PresetConfig,
+    TaskConfig,
+    may_train_in_parts,
+)
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
+from models.presets.preset import PresetInfo
 from models.runtime import one_thread_per_operation
 from models.saved.export import export_saved_model
 from models.training.elsewhere.environments import require_interpreter
@@ -90,7 +101,8 @@ class Executor(StepExecutor):
         else:
             interpreter = require_interpreter(config.train.backend)
             trained = train_elsewhere(make_model, request, temporary / "elsewhere", interpreter=interpreter, **told)
-        report = to_json(trained.report, indent=1, ascii=True)
+        facts = origin(config.train.backend, _preset_facts(config.model, preset, step.parameters["preset"]))
+        report = to_json({**trained.report, "origin": facts.model_dump(mode="json")}, indent=1, ascii=True)
         stored["model"]["linear_rows"] = model.linear_rows
         stored["task"]["threshold"] = trained.task.threshold  # a number, also for `auto`
         extra = {CONFIG_FILE: to_json(stored, indent=1, ascii=True).encode(), REPORT_FILE: report.encode()}
@@ -112,6 +124,13 @@ class Executor(StepExecutor):
                 program_key=key and f"{key} {fingerprint(*_EXPORTING_CODE)}",
             )
         trained.checkpoint.remove()
+
+
+def _preset_facts(model: ModelConfig, preset: PresetInfo | None, digest: str) -> PresetFacts | None:
+    """`digest`: with which the graph was built, and which `describe_checked_preset` has found again."""
+    if not isinstance(model, PresetConfig) or preset is None:
+        return None
+    return PresetFacts(name=model.preset, digest=preset.digest() if digest in ("", UNKNOWN_DIGEST) else digest)
 
 
 def _metrics_key(task: TaskConfig, calibrate: bool) -> dict[str, Any]:

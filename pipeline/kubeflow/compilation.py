@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     image = check(config, options.target, options.image, STEPS)
     paths = paths_on_cluster(config, options.config, options.target)
     with contextlib.nullcontext() if options.verbose else silence():
-        spec, platform = _compile(config, paths, image, options.target)
+        spec, platform = _compile(config, options.config, paths, image, options.target)
     if options.platform is None:
         files = {options.out: pipeline_yaml.dump(spec, platform)}
     else:
@@ -61,17 +61,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _compile(config: ProjectConfig, paths: Paths, image: str, target: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _compile(
+    config: ProjectConfig, config_file: Path, paths: Paths, image: str, target: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     check_beam(config, runs_here=False)
     prepare(config.train.onednn)
     sys.argv = sys.argv[:1]  # TFX passes it to absl's flags, which do not know Transom's arguments
     from pipeline import graph
     from pipeline.kubeflow.platform import platform_document
     from pipeline.kubeflow.spec import compile_spec
+    from pipeline.lineage.run_facts import to_tell
 
     pipeline = graph.build(config, paths)
-    onednn = config.train.onednn
-    spec = compile_spec(pipeline, config.kubeflow, image, target=target, onednn=onednn, attempts=paths.attempts)
+    spec = compile_spec(
+        pipeline,
+        config.kubeflow,
+        image,
+        target=target,
+        onednn=config.train.onednn,
+        attempts=paths.attempts,
+        lineage=to_tell(config, config_file, paths.container_base or paths.base),
+    )
     steps = [node.id for node in pipeline.components]
     return spec, platform_document(config.kubeflow, steps) if target == "kubeflow" else {}
 

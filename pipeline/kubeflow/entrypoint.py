@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return earlier[1]
     try:
         prepare(options.onednn)
+        lineage = json.loads(options.lineage) if options.lineage else None
         # A progress line a minute, because a container with a silent log seems to hang.
         with shown_messages(View(sys.stdout)) as view, view.step(options.step):
-            _run(options, beam_arguments)
+            _run(options, beam_arguments, lineage)
         return 0
     except Interrupted as stopped:  # the node is being removed: a retry continues from what is kept
         print(f"transom: {options.step}: {'; '.join(stopped.render().splitlines())}", file=sys.stderr, flush=True)
@@ -94,13 +95,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--artifact_types", required=True, help="JSON: artifact names to class names")
     parser.add_argument("--driver_class_path", help="an ExampleGen's driver")
     parser.add_argument("--onednn", default="auto")
+    parser.add_argument("--lineage", help="JSON: what the Pusher stores about the run")
     parser.add_argument("--attempts", type=Path, help="a mounted folder for notes between attempts")
     parser.add_argument("--retries", type=int, default=0, help="number of retries of the step")
     parser.add_argument("--storage", type=Path, default=Path("/"), help="parent of the buckets' folders")
     return parser
 
 
-def _run(options: argparse.Namespace, beam_arguments: list[str]) -> None:
+def run_name(uri: str, step: str) -> str | None:
+    """The backend's name for the run: the folder above the step's in the URI of an artifact; None if it has none."""
+    above, found, _ = uri.partition(f"/{step}/")
+    return above.rpartition("/")[2] or None if found else None
+
+
+def _run(options: argparse.Namespace, beam_arguments: list[str], lineage: dict[str, Any] | None) -> None:
     from google.protobuf import json_format
     from kfp.pipeline_spec import pipeline_spec_pb2
     from tfx.dsl.components.base import base_beam_executor, base_executor
@@ -127,6 +135,10 @@ def _run(options: argparse.Namespace, beam_arguments: list[str]) -> None:
     if options.driver_class_path:
         _resolve_span(options.driver_class_path, properties, outputs)
     executor = import_utils.import_class_by_path(options.executor_class_path)
+    if lineage is not None:
+        from pipeline.lineage.run_facts import tell_told
+
+        tell_told(lineage, next((name for uri in uris.values() if (name := run_name(uri, options.step))), None))
     output_file = local_path(executor_input.outputs.output_file, options.storage)
     about = {"unique_id": options.step, "tmp_dir": str(output_file.parent / ".temp")}
     if issubclass(executor, base_beam_executor.BaseBeamExecutor):

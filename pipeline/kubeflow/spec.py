@@ -8,6 +8,7 @@ here is derived from the graph: a new step needs no change.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tfx.utils import name_utils
 
 from components.preset_fingerprint import UNKNOWN_DIGEST
 from components.steps.live_model import WHEN_RUN
+from components.steps.pusher import Pusher
 from models.errors import ConfigError
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig
 from tflite.host.json_text import to_json
@@ -29,7 +31,14 @@ _BACKOFF = {"backoffDuration": "30s", "backoffFactor": 2.0, "backoffMaxDuration"
 
 
 def compile_spec(
-    pipeline: Pipeline, config: KubeflowConfig, image: str, *, target: str, onednn: str, attempts: Path
+    pipeline: Pipeline,
+    config: KubeflowConfig,
+    image: str,
+    *,
+    target: str,
+    onednn: str,
+    attempts: Path,
+    lineage: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The spec as a dictionary for YAML.
 
@@ -37,6 +46,7 @@ def compile_spec(
         target: "kubeflow" or "vertex".
         onednn: see `models.runtime.prepare`.
         attempts: the folder of notes in the containers, see `pipeline.kubeflow.attempts`.
+        lineage: what the Pusher is told of the run, see `pipeline.lineage.run_facts`.
 
     Raises:
         ConfigError: the graph has a step that the backend cannot run.
@@ -59,6 +69,9 @@ def compile_spec(
         step = config.step(node.id)
         _complete_task(tasks[node.id], node, step)
         _complete_container(executors[f"{node.id}_executor"]["container"], node, step, config.env, target, onednn)
+        if lineage is not None and isinstance(node, Pusher):
+            told = to_json(lineage, sort_keys=True, ascii=True)
+            executors[f"{node.id}_executor"]["container"]["args"] += ["--lineage", told]
         if step.retries:
             more = ["--attempts", str(attempts), "--retries", str(step.retries)]
             executors[f"{node.id}_executor"]["container"]["args"] += more

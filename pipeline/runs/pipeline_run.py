@@ -77,7 +77,8 @@ def run(
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
-                        recorder = _Recorder(record, paths, view, interruption, {} if outputs is None else outputs)
+                        found = {} if outputs is None else outputs
+                        recorder = _Recorder(record, config_file, paths, view, interruption, found)
                         if from_step is None and outputs is None:
                             outcome = recorder.run_unless_unchanged(config, to_step)
                         else:
@@ -147,8 +148,15 @@ class _Recorder:
     """Runs the graph; as its listener, updates the run's record and the view."""
 
     def __init__(
-        self, record: RunRecord, paths: Paths, view: View, interruption: Interruption, outputs: Outputs
+        self,
+        record: RunRecord,
+        config_file: Path,
+        paths: Paths,
+        view: View,
+        interruption: Interruption,
+        outputs: Outputs,
     ) -> None:
+        self.config_file = config_file
         self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
         self._begin = time.monotonic()
         self._outputs = outputs
@@ -219,12 +227,14 @@ class _Recorder:
         sys.argv = sys.argv[:1]
         from components.gathered import use_workers
         from pipeline import graph
+        from pipeline.lineage.run_facts import tell_lineage
         from pipeline.runs.local import local_runner
 
         use_workers(None if config.beam.workers == "auto" else config.beam.workers)
         heap.keep_loaded()
         local_runner.remove_leftovers(self.paths.artifacts)
         pipeline = graph.build(config, self.paths)
+        tell_lineage(config, self.config_file, self.record.name)
         try:
             local_runner.run(
                 pipeline,

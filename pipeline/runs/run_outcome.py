@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.lineage.table_facts import TABLES_FILE
 from components.report.training_losses import read_losses
 from models.errors import GateError, NotBlessedError, TransomError
 from pipeline.runs.run_records import RunRecord
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 def read_reports(record: RunRecord, outputs: Outputs) -> None:
     """Fills the record from the steps' outputs."""
+    record.tables = _read_report(outputs, "DataGate", "blessing", TABLES_FILE) or {}
     record.data = _read_report(outputs, "DataGate", "blessing", "data.json") or record.data
     record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or record.findings
     record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}

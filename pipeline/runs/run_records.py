@@ -42,7 +42,9 @@ class RunRecord:
         step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
+        tables: which files the rows came from, with their digests (`components.lineage.lineage_facts.DataFacts`).
         data, findings, evaluation, rows, serving, edge, training: the reports of the steps, once there are any.
+            `training.origin` says with which code, packages and machine.
         verdict: one sentence that says why the model was pushed or not.
         pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" if there is none.
@@ -60,6 +62,7 @@ class RunRecord:
     step: str = ""
     seconds: float = 0.0
     steps: list[StepRecord] = field(default_factory=list)
+    tables: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] = field(default_factory=dict)

@@ -32,5 +32,13 @@ def test_the_verified_spec_gives_the_results_of_a_local_run(tiny: Any, tmp_path:
     models, bundles = ({path.name for path in (work / name).iterdir()} for name in ("push", "edge"))
     assert models == bundles
     assert len(models) == 1
+    (version,) = models
+    lineages = [json.loads(path.read_text()) for path in sorted(work.glob(f"*/{version}/**/lineage.json"))]
+    assert lineages[0] == lineages[1], "the model's, and its bundle's"
+    run, local_file = lineages[0]["run"], Path(local["pushed"], "assets.extra", "lineage.json")
+    assert (run["name"], run["runner"], run["config_file"]) == ("run-1", "kubeflow", "transom.yaml")
+    same = json.loads(local_file.read_text())
+    assert lineages[0]["data"]["sources"] == same["data"]["sources"]
+    assert lineages[0]["model"] == same["model"], "the same digest on every runner"
     left = {path.name for path in tmp_path.iterdir()} - {other.temporary.name}
     assert left == {"reviews.csv", "transom.yaml", "p.yaml", "work"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,40 @@ def test_runs_lists_the_run(tiny: Tiny) -> None:
     assert result["name"] in project.transom("runs", str(project.config))
 
 
+def test_a_copied_version_says_what_made_it(tiny: Tiny, tmp_path: Path) -> None:
+    project, result = tiny
+    copied = shutil.copytree(result["pushed"], tmp_path / "copied")
+    lineage = json.loads(project.transom("lineage", str(copied), "--json"))
+    assert lineage["run"]["name"] == result["name"]
+    assert lineage["data"]["rows"] == result["tables"]["rows"]
+    (file,) = lineage["data"]["sources"][0]["files"]
+    table = (project.folder / "reviews.csv").read_bytes()
+    assert (file["bytes"], file["sha256"]) == (len(table), hashlib.sha256(table).hexdigest())
+    assert {**lineage["config"], "beam": None, "kubeflow": None} == {
+        **result["config"],
+        "beam": None,
+        "kubeflow": None,
+    }
+    assert lineage["origin"] == result["training"]["origin"]
+    assert lineage["origin"]["code"]["transom"]
+    assert Path(result["bundle"], "lineage.json").read_bytes() == (copied / "assets.extra/lineage.json").read_bytes()
+    assert f"rows: train {lineage['data']['rows']['train']}" in project.transom("lineage", result["bundle"])
+
+
+def test_a_copied_version_is_trained_again_with_the_same_bits(tiny: Tiny, tmp_path: Path) -> None:
+    """This takes 20 s on two cores."""
+    project, result = tiny
+    copied = shutil.copytree(result["pushed"], tmp_path / "copied")
+    before = {path: path.stat().st_mtime_ns for path in project.output.rglob("*")}
+    out = project.transom("reproduce", str(copied), "--into", str(tmp_path / "again"), "--json")
+    first, *_, last = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert (first["event"], first["differences"]) == ("reproducing", [])
+    assert (last["event"], last["result"], last["different"]) == ("reproduced", "identical", [])
+    assert last["digest"]["now"] == last["digest"]["lineage"]
+    assert {path: path.stat().st_mtime_ns for path in project.output.rglob("*")} == before
+    assert not list((tmp_path / "again").glob("**/serving")), "nothing is pushed"
+
+
 @pytest.fixture(scope="module")
 def again(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The same project, run a second time with nothing changed."""
@@ -130,6 +166,8 @@ def test_a_second_run_trains_nothing_and_pushes_nothing(again: Any) -> None:
     assert second["pushed"] == first["pushed"]
     assert second["evaluation"]["metrics"] == first["evaluation"]["metrics"]
     assert "live already" in second["evaluation"]["notes"][0]
+    lineage = json.loads(Path(second["pushed"], "assets.extra", "lineage.json").read_text())
+    assert lineage["run"]["name"] == first["name"], "it keeps that of the run that pushed it"
 
 
 @pytest.fixture(scope="module")

@@ -176,7 +176,12 @@ class _Graph(_Recorder):
 def graph(tmp_path: Path) -> _Graph:
     paths = Paths(base=tmp_path, output=tmp_path / "out", push=tmp_path / "push", edge=tmp_path / "edge")
     graph = _Graph(
-        RunRecord(name="1", status="running", started="", config={}), paths, View(sys.stderr), Interruption(), {}
+        RunRecord(name="1", status="running", started="", config={}),
+        tmp_path / "transom.yaml",
+        paths,
+        View(sys.stderr),
+        Interruption(),
+        {},
     )
     graph.wrote = tmp_path
     return graph

@@ -11,6 +11,8 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.config import DataConfig
 from components.data.rows import Record
+from components.lineage.lineage_facts import DataFacts
+from components.lineage.table_facts import TABLES_FILE
 from components.steps.example_gen import example_gen
 from components.tf_examples import from_example, read_split
 from models.config import TaskConfig, TokenizerConfig
@@ -49,8 +51,14 @@ class Project:
         examples.uri = str(self.executions()[-1])
         names = ["train", "eval", *(["test"] if data.path or data.test else [])]
         examples.split_names = artifact_utils.encode_split_names(names)
-        assert {path.name for path in Path(examples.uri).iterdir()} == {f"Split-{name}" for name in names}
+        written = {f"Split-{name}" for name in names} | {TABLES_FILE}
+        assert {path.name for path in Path(examples.uri).iterdir()} == written
         return {name: [from_example(item, task) for item in read_split(examples, name)] for name in names}
+
+    def tables(self) -> DataFacts:
+        """What the newest execution has noted about the tables."""
+        text = (self.executions()[-1] / TABLES_FILE).read_text(encoding="utf-8")
+        return DataFacts.model_validate_json(text)
 
     def executions(self) -> list[Path]:
         """The folders of all executions that wrote examples, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from models.errors import ConfigError, DataError, ModelError
 from pipeline.cli import main
 from tflite.bundle.bundle_folder import check_golden
 from tflite.convert.variants import VARIANTS
+from tflite.host.manifest import Manifest
 
 TEXTS = ["the film was good", "bad films, bad cafe!", "好电影"]
 
@@ -31,8 +33,12 @@ def test_a_bundle_predicts_like_its_pushed_model(
     exports: dict[str, Exported], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = tmp_path / "bundle"
-    source = str(exports["single"].folder)
+    source = str(shutil.copytree(exports["single"].folder, tmp_path / "7"))
+    lineage = Path(source, "assets.extra", "lineage.json")
+    lineage.write_text('{"format": 1}')
     assert main(["edge", "export", source, str(bundle), "--variant", "float32", "--length", "8", "--length", "32"]) == 0
+    assert (bundle / lineage.name).read_bytes() == lineage.read_bytes()
+    assert lineage.name not in Manifest.load(bundle).sha256, "it is no part of what the bundle computes"
     assert "float32" in printed(capsys)
     check_golden(bundle)
     for command in (["edge", "run"], ["predict"]):
