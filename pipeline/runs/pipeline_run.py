@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +23,15 @@ from pipeline.runs import unchanged
 from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full, known_error
 from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
 from pipeline.runs.label_error_places import add_places
+from pipeline.runs.other_training import OtherTraining
 from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_outcome import not_blessed_error, read_reports, set_status
 from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
 from pipeline.runs.store import metadata_check
-from pipeline.runs.temporary_folders import scratch_folder, temporary_folder
-from pipeline.steps import CHECKS
+from pipeline.runs.temporary_folders import process_folder, temporary_folder
+from pipeline.steps import CHECKS, TRAINER
 from pipeline.terminal import streams
 from pipeline.terminal.console import View, captured_output, forwarded_messages
 
@@ -49,11 +49,13 @@ def run(
     wait: bool = False,
     verbose: bool = False,
     outputs: Outputs | None = None,
+    instead_of_training: OtherTraining | None = None,
 ) -> int:
     """Runs the pipeline of a configuration file; returns 0 if the model was pushed or no push was requested.
 
     Args:
         outputs: gets the artifacts of the steps.
+        instead_of_training: runs after the step before the training, which `to_step` names; no step is forked.
 
     Raises:
         TransomError: an error that the user can fix; NotBlessedError if the model is not good enough.
@@ -68,15 +70,16 @@ def run(
         record = RunRecord(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
             with interruptible() as interruption, _recorded(record, paths):
-                trains = is_in_range("Trainer", from_step, to_step)
+                trains = is_in_range(TRAINER, from_step, to_step)
                 outcome = _preflight(record, config, paths, trains)
                 if outcome is None:
                     if trains:
-                        compile_cache.use(config.train.onednn, _process_folder)
+                        compile_cache.use(config.train.onednn, process_folder)
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
-                        recorder = _Recorder(record, paths, view, interruption, {} if outputs is None else outputs)
+                        found = {} if outputs is None else outputs
+                        recorder = _Recorder(record, paths, view, interruption, found, instead_of_training)
                         if from_step is None and outputs is None:
                             outcome = recorder.run_unless_unchanged(config, to_step)
                         else:
@@ -114,13 +117,6 @@ def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths, trains: b
     return None
 
 
-def _process_folder() -> Path:
-    """A folder that is removed when this process ends: XLA may compile after the run."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(scratch_folder())
-
-
 @contextmanager
 def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
     """Saves the run's record before the block, and after it with the error that ended it."""
@@ -144,11 +140,17 @@ class _Recorder:
     """Runs the graph; as its listener, updates the run's record and the view."""
 
     def __init__(
-        self, record: RunRecord, paths: Paths, view: View, interruption: Interruption, outputs: Outputs
+        self,
+        record: RunRecord,
+        paths: Paths,
+        view: View,
+        interruption: Interruption,
+        outputs: Outputs,
+        training: OtherTraining | None = None,
     ) -> None:
         self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
         self._begin = time.monotonic()
-        self._outputs = outputs
+        self._outputs, self._training = outputs, training
         self._gone: list[str] = []
 
     def run_unless_unchanged(self, config: ProjectConfig, to_step: str | None) -> TransomError | None:
@@ -186,6 +188,8 @@ class _Recorder:
             read_reports(self.record, self._outputs)
             add_places(self.record.evaluation.get("label_errors", {}), config, self.paths.base)
             outcome = set_status(self.record, self._outputs)
+            if self._training is not None:
+                self.record.status = self._training.status
         except KeyboardInterrupt as stopped:
             interrupted = explain_interruption(stopped, self.record.steps)
             self.record.stop("interrupted", interrupted.render())
@@ -199,6 +203,7 @@ class _Recorder:
                 else known_error(error) or metadata_check.explain_store_error(error, self.paths)
             )
             outcome = known or self._unexpected(error)
+            outcome.__cause__ = outcome.__cause__ or (error if outcome is not error else None)
             self.record.stop("failed", outcome.render())
             read_reports(self.record, self._outputs)  # keeps the measurements if only the push failed
         finally:
@@ -228,9 +233,25 @@ class _Recorder:
                 self._outputs,
                 from_steps=[from_step] if from_step else [],
                 to_steps=[to_step] if to_step else [],
+                forks=self._training is None,
             )
         finally:
             metadata_check.seal(self.paths)
+        if self._training is not None:
+            self._train(self._training, config)
+
+    def _train(self, training: OtherTraining, config: ProjectConfig) -> None:
+        """Runs what stands for the Trainer, under its name."""
+        begin, status = time.monotonic(), "failed"
+        self.started(TRAINER)
+        try:
+            training(config, self.paths, self._outputs, self.record, self.view)
+            status = "done"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        finally:
+            self.ended(TRAINER, status, time.monotonic() - begin)
 
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
@@ -250,6 +271,8 @@ class _Recorder:
             raise KeyboardInterrupt
 
     def ended(self, step: str, status: str, seconds: float) -> None:
+        if status == "skipped" and self._training is not None:
+            return  # only a run with --from or --to names them
         if status == "skipped":
             self.record.steps.append(StepRecord(step, status))
         else:

@@ -37,12 +37,14 @@ class RunRecord:
     Attributes:
         name: the run's name, which sorts by time.
         status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished
-            (--to ended it before the push), failed, interrupted or unreadable.
+            (--to ended it before the push), debugged (--debug ended it in the training), failed, interrupted or
+            unreadable.
         started, ended: local time; `ended` is "" while it runs.
         step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
         config: the resolved configuration.
         findings, evaluation, serving, edge, training: the reports of the steps, once there are any.
+        debug: of a run with --debug: its steps and what stopped it, see `pipeline.inspection.debug_run`; else empty.
         verdict: one sentence that says why the model was pushed or not.
         pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" if there is none.
@@ -64,6 +66,7 @@ class RunRecord:
     serving: dict[str, Any] = field(default_factory=dict)
     edge: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    debug: dict[str, Any] = field(default_factory=dict)
     verdict: str = ""
     pushed: str = ""
     bundle: str = ""
