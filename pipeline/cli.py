@@ -13,7 +13,7 @@ from models.errors import Interrupted, TransomError
 from pipeline import version
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.commands.cluster import compile, submit
-from pipeline.commands.running import run, runs, tensorboard
+from pipeline.commands.running import profile, run, runs, tensorboard
 from pipeline.commands.setup import backends, init, presets, schema
 from pipeline.commands.shipping import deploy, edge, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
@@ -133,6 +133,7 @@ def _parser() -> Parser:
         presets,
         backends,
         run,
+        profile,
         runs,
         tensorboard,
         schema,

@@ -115,7 +115,7 @@ class CheckedStep(TensorFlowStep):
         self._place += 1
         return [loss, *gradients]
 
-    def _check_outputs(self, path: str, tensors: Sequence[Any]) -> None:
+    def _check_outputs(self, layer: Any, path: str, tensors: Sequence[Any]) -> None:
         for tensor in tensors:
             self._check("output", path, tensor)
 

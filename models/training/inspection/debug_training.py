@@ -46,7 +46,7 @@ def debugged(config: ModelsConfig) -> tuple[ModelsConfig, list[str]]:
     if (train.devices or 1) > 1 or train.strategy in ("mirrored", "tpu"):
         notes.append("one device trains, whatever train.devices and train.strategy say")
     if isinstance(config.model, PresetConfig) and (train.contrastive != "off" or config.task.text_pair is not None):
-        notes.append("what comes before the first step (pairs of rows, the start of the head) is left out")
+        notes.append("what may precede a preset's first step is left out: pairs of rows, the start of the head")
     changes: dict[str, Any] = {
         "backend": "tensorflow",
         "strategy": "none",

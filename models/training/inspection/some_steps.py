@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,18 +12,18 @@ from models.training.loop import Loop
 from models.training.loss import row_weights
 
 
-def step_batches(loop: Loop) -> Iterator[list[Batch]]:
-    """The batches of each optimizer step, epoch by epoch."""
+def step_batches(loop: Loop, epochs: Iterable[int]) -> Iterator[list[Batch]]:
+    """The batches of each optimizer step of these epochs, from 0."""
     size = loop.config.accumulate
-    for epoch in range(loop.epochs):
+    for epoch in epochs:
         order = loop.batches.order(epoch)
         for start in range(0, len(order), size):
             yield loop.make_batches(order[start : start + size])
 
 
 def first_steps(loop: Loop, count: int) -> Iterator[list[Batch]]:
-    """The batches of the first `count` steps; of all steps, if there are fewer."""
-    return itertools.islice(step_batches(loop), count)
+    """The batches of the first `count` steps; of all steps of the training, if there are fewer."""
+    return itertools.islice(step_batches(loop, range(loop.epochs)), count)
 
 
 def weights_of(loop: Loop, batches: Sequence[Batch]) -> list[np.ndarray]:

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from models.network.rematerialized import Rematerialized
 
-OnOutput = Callable[[str, list[tf.Tensor]], None]
-"""Receives the path of a layer, such as "encoder/layer_0/attention/query", and the tensors of its output."""
+OnOutput = Callable[[Any, str, list[tf.Tensor]], None]
+"""Receives a layer or operation, its path, such as "encoder/layer_0/attention/query", and its output's tensors."""
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def watched_layers(on_output: OnOutput) -> Iterator[None]:
             output = former(operation, *args, **kwargs)
             # The outermost is the model, whose output is that of its last layer.
             path = "/".join(name for name in names[1:] if name) or operation.name
-            on_output(path, [x for x in tf.nest.flatten(output) if isinstance(x, tf.Tensor)])
+            on_output(operation, path, [x for x in tf.nest.flatten(output) if isinstance(x, tf.Tensor)])
         finally:
             names.pop()
         return output
