@@ -21,6 +21,8 @@ LIGHT = (
     "pipeline.preflight",
     "pipeline.init.new_project",
     "pipeline.runs.pipeline_run",
+    "pipeline.inspection.debug_run",
+    "pipeline.inspection.profile_run",
     "pipeline.backends.installation",
     "pipeline.backends.backend_list",
     "models.presets.preset",
