@@ -13,7 +13,7 @@ from models.errors import Interrupted, TransomError
 from pipeline import version
 from pipeline.commands.arguments import Parser, add_verbose
 from pipeline.commands.cluster import compile, submit
-from pipeline.commands.running import errors, report, reproduce, run, runs, tensorboard
+from pipeline.commands.running import errors, profile, report, reproduce, run, runs, tensorboard
 from pipeline.commands.setup import backends, doctor, init, presets, schema
 from pipeline.commands.shipping import deploy, edge, lineage, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
@@ -136,6 +136,7 @@ def _parser() -> Parser:
         presets,
         backends,
         run,
+        profile,
         runs,
         report,
         errors,

@@ -5,6 +5,7 @@ OUTPUT/
   metadata.sqlite     TFX's metadata store: executions, inputs, cache (and .seal.json: its hash after a run)
   checkpoints/ID/     interrupted trainings: the newest three, by an ID of the settings that determine the result
   runs/RUN/           run.json, log.txt, report.html
+  profiles/TIME/      of `transom profile`: profile.json, and a trace for TensorBoard
   serving/NAME/N/     pushed SavedModels: the folder that TF Serving watches
   edge/NAME/N/        the edge bundle of version N
   lock                held by the run in progress
@@ -107,6 +108,10 @@ class Paths:
     def attempts(self) -> Path:
         """The folder in which the attempts of a step on a cluster leave notes for each other."""
         return self.output / "attempts"
+
+    @property
+    def profiles(self) -> Path:
+        return self.output / "profiles"
 
     @property
     def runs(self) -> Path:

@@ -43,3 +43,9 @@ BASELINES_STEP = "Baselines"
 
 CHECKS = "checks"
 """Stands for the step of a run that stops before its first one, while files, folders and settings are checked."""
+
+BEFORE_TRAINING = "Transform"
+"""The last step before the training: the Trainer's rows are its output."""
+
+TRAINER = "Trainer"
+"""The step that trains."""

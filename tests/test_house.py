@@ -24,6 +24,8 @@ LIGHT = (
     "pipeline.lineage.lineage_text",
     "pipeline.lineage.reproduction",
     "components.lineage.origin",
+    "pipeline.inspection.debug_run",
+    "pipeline.inspection.profile_run",
     "pipeline.backends.installation",
     "pipeline.backends.backend_list",
     "models.presets.preset",

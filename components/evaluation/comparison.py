@@ -128,7 +128,7 @@ def _one_label(
 
     def measure(probabilities: np.ndarray, is_live: bool) -> _ModelMetrics:
         columns = _shared_columns(probabilities, baseline.labels if is_live else labels, shared)
-        measured, _ = metrics.single_label(known, columns, shared, with_confusion=False)
+        measured, _ = metrics.single_label(known, columns, shared, confused=False)
         return measured, weighted_metrics.single_label(judged, known, columns, shared)
 
     return rows, measure
@@ -153,7 +153,7 @@ def _many_labels(
     def measure(probabilities: np.ndarray, is_live: bool) -> _ModelMetrics:
         own, threshold = (baseline.labels, baseline.threshold) if is_live else (labels, task.probability_threshold)
         columns = probabilities[:, [own.index(label) for label in shared]]
-        measured, _ = metrics.multi_label(known, columns, shared, threshold, with_confusion=False)
+        measured, _ = metrics.multi_label(known, columns, shared, threshold, confused=False)
         return measured, weighted_metrics.multi_label(judged, known, columns, shared, threshold)
 
     return np.arange(len(targets)), measure

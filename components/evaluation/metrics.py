@@ -36,7 +36,6 @@ CALIBRATION_BINS = 15
 
 MOST_CONFUSED = 500
 """With more labels there is no confusion matrix of a task with one label per row: it grows with their square."""
-
 Metrics = dict[str, float]
 
 
@@ -46,7 +45,7 @@ def measure(
     targets: np.ndarray,
     predictions: np.ndarray,
     temperatures: Sequence[float] = (),
-    with_confusion: bool = True,
+    confused: bool = True,
 ) -> tuple[Metrics, np.ndarray | None]:
     """The metrics of any task, and the confusion matrix or matrices, if there are any and they are asked for.
 
@@ -57,15 +56,15 @@ def measure(
     if task.type == "regression":
         return regression(targets, predictions[:, 0]), None
     if task.type == "single_label":
-        measured, confusion = single_label(targets, predictions, labels, with_confusion)
+        measured, confusion = single_label(targets, predictions, labels, confused)
     else:
         threshold = task.probability_threshold
-        measured, confusion = multi_label(targets, predictions, labels, threshold, with_confusion)
+        measured, confusion = multi_label(targets, predictions, labels, threshold, confused)
     return measured | (_uncalibrated(task, targets, predictions, temperatures) if temperatures else {}), confusion
 
 
 def single_label(
-    targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], with_confusion: bool = True
+    targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], confused: bool = True
 ) -> tuple[Metrics, np.ndarray | None]:
     """Metrics of a task with one label per row.
 
@@ -83,7 +82,7 @@ def single_label(
     counts, broken = _counts(labelled), _broken(probabilities)
     targets, probabilities = targets[labelled], probabilities[labelled].astype(np.float64)
     classes = len(labels)
-    confusion = np.zeros((classes + 1, classes), np.int64) if with_confusion and classes <= MOST_CONFUSED else None
+    confusion = np.zeros((classes + 1, classes), np.int64) if confused and classes <= MOST_CONFUSED else None
     if broken:
         return _unmeasured("single_label", counts, broken), confusion
     predicted = probabilities.argmax(axis=1) if len(targets) else np.zeros(0, np.int64)
@@ -101,11 +100,7 @@ def single_label(
 
 
 def multi_label(
-    targets: np.ndarray,
-    probabilities: np.ndarray,
-    labels: tuple[str, ...],
-    threshold: float,
-    with_confusion: bool = True,
+    targets: np.ndarray, probabilities: np.ndarray, labels: tuple[str, ...], threshold: float, confused: bool = True
 ) -> tuple[Metrics, np.ndarray | None]:
     """Metrics of a task with any number of labels per row.
 
@@ -117,15 +112,12 @@ def multi_label(
         threshold: probability from which a label counts as predicted.
 
     Returns:
-        The metrics by name, and each label's confusion matrix, int64 [C, 2, 2]: target by prediction, no before yes;
-        None if it is not asked for.
+        The metrics by name, and each label's confusion matrix, if asked for, int64 [C, 2, 2]: target by prediction.
     """
     classes = len(labels)
     counts, broken = _counts(np.ones(len(targets), bool)), _broken(probabilities)
     if broken or not len(targets):
-        return _unmeasured("multi_label", counts, broken), np.zeros(
-            (classes, 2, 2), np.int64
-        ) if with_confusion else None
+        return _unmeasured("multi_label", counts, broken), np.zeros((classes, 2, 2), np.int64) if confused else None
     # Compared as float32, as the exported model does.
     predicted = probabilities >= np.float32(threshold)
     probabilities = probabilities.astype(np.float64)
@@ -139,7 +131,7 @@ def multi_label(
         **_many_label_scores(targets, with_unknown, probabilities, labels),
         **many_label_calibration(known, probabilities, predicted),
     }
-    if not with_confusion:
+    if not confused:
         return measured, None
     confusion = np.stack(
         [
@@ -167,12 +159,9 @@ def regression(targets: np.ndarray, predictions: np.ndarray) -> Metrics:
 
 
 def counts_only(task: TaskConfig, targets: np.ndarray, predictions: np.ndarray) -> Metrics:
-    """What is known of too few rows: how many there are. For the arguments see `measure`."""
-    labelled = {
-        "single_label": lambda: targets != UNLABELLED,
-        "multi_label": lambda: np.ones(len(targets), bool),
-        "regression": lambda: np.isfinite(targets),
-    }[task.type]()
+    """How many rows there are, as far as `measure` tells it."""
+    one_label = np.ones(len(targets), bool) if task.type == "multi_label" else targets != UNLABELLED
+    labelled = np.isfinite(targets) if task.type == "regression" else one_label
     return _counts(labelled) | {"not_finite_count": float(_broken(predictions))}
 
 

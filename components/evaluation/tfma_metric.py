@@ -35,8 +35,7 @@ from tflite.host.prediction import TaskType
 
 CONFUSION = "confusion"
 """Name under which a slice's confusion matrix is stored, next to the metrics."""
-# Used instead of a model's name.
-_UNREACHED = "unreached"
+_UNREACHED = "unreached"  # used instead of a model's name
 
 
 class TextMetrics(tfma.metrics.Metric):
@@ -55,9 +54,8 @@ class TextMetrics(tfma.metrics.Metric):
         name: str = "text_metrics",
     ) -> None:
         """See `_computations`. The arguments are JSON values, because the EvalConfig contains them."""
-        compared: dict[str, Any] = {"live": live, "judged": judged or [], "baselines": baselines}
-        compared |= {"rows": rows, "least": least}
-        settings = {"task": task, "labels": labels, "temperatures": temperatures, **compared}
+        compared: dict[str, Any] = {"live": live, "judged": judged or [], "baselines": baselines, "rows": rows}
+        settings = {"task": task, "labels": labels, "temperatures": temperatures, "least": least, **compared}
         super().__init__(_computations, **settings, name=name)
 
 
@@ -84,8 +82,7 @@ def _computations(
         baselines: a `BaselineSettings`; None if no baseline is measured.
         rows: that are measured. A slice with fewer has no confusion matrix.
         least: a slice with fewer rows is only counted.
-        name: identifies the computation; it is not a metric.
-        model_names: the evaluated models; a single model's name is "".
+        name: of the computation, not a metric; `model_names`: the evaluated models, of a single one "".
     """
     settings = TaskConfig.model_validate(task)
     names = model_names or [""]
@@ -171,9 +168,8 @@ class _ComputeMetrics(beam.CombineFn):
         is_whole = accumulator.rows >= self._rows
         if accumulator.rows < self._least and not is_whole:
             return self._keyed(self._model, metrics.counts_only(self._task, targets, candidate))
-        measured, confusion = metrics.measure(
-            self._task, self._labels, targets, candidate, self._temperatures, with_confusion=is_whole
-        )
+        given = self._task, self._labels, targets, candidate
+        measured, confusion = metrics.measure(*given, self._temperatures, confused=is_whole)
         result = self._keyed(self._model, measured)
         if confusion is not None:
             result[metric_types.MetricKey(name=CONFUSION, model_name=self._model)] = confusion
@@ -215,7 +211,7 @@ class _ComputeMetrics(beam.CombineFn):
             right = (targets[:, None] == np.arange(len(self._labels))).astype(np.float32)
         else:
             right = targets[:, :-1].astype(np.float32)
-        best, _ = metrics.measure(self._task, self._labels, targets, right, with_confusion=False)
+        best, _ = metrics.measure(self._task, self._labels, targets, right, confused=False)
         return [name for name in undefined if not math.isnan(best.get(name, math.nan))]
 
 

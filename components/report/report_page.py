@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 from components.report.blocks import Block, Section
 from components.report.html_page import Page, body_of, render
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.sections import overview
 from components.report.sections.data import data_blocks
-from components.report.sections.labels import labels_blocks
-from components.report.sections.origin import changes_blocks, origin_blocks
+from components.report.sections.label_tables import labels_blocks
+from components.report.sections.model_origin import changes_blocks, origin_blocks
 from components.report.sections.quality import metrics_blocks, slices_blocks
 from components.report.sections.shipping import edge_blocks, serving_blocks
 from components.report.sections.training import training_blocks

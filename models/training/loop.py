@@ -90,14 +90,14 @@ class Loop:
         with devices.scope():
             by_path = depths(model) if depths is not None else None
             self.optimizer = make_optimizer(model, config, steps=self.steps, depths=by_path)
-            packed = packed_model(model, remat=config.remat)
+            self.network = packed_model(model, remat=config.remat)
         self.variables = [*model.trainable_variables, *self.optimizer.variables]
-        loss = row_loss(task, config, labels)
+        self.loss = row_loss(task, config, labels)
         compiled: dict[str, Any] = {"xla": config.xla, "key": program_key and f"{program_key} {config.precision}"}
         self.step = make_step(
-            model, self.optimizer, loss, devices, network=packed, accumulate=config.accumulate, **compiled
+            model, self.optimizer, self.loss, devices, network=self.network, accumulate=config.accumulate, **compiled
         )
-        self.predictor = make_predictor(packed, devices, **compiled)
+        self.predictor = make_predictor(self.network, devices, **compiled)
         self.position, self.pace, self.stop = Position(), Pace(), StopRequest()
         self.unread: list[StepResult] = []
         self.prepare: Callable[[StopRequest], None] | None = None  # before step 1; notes its report in `position`
@@ -165,7 +165,7 @@ class Loop:
         traces = self.step.traces + self.predictor.traces
         order = self.batches.order(position.epoch)
         starts, waiting = range(position.step * size, len(order), size), time.perf_counter()
-        for batches in one_ahead(self._make_batches(order[start : start + size]) for start in starts):
+        for batches in one_ahead(self.make_batches(order[start : start + size]) for start in starts):
             self.stop.check()
             self._step(batches, time.perf_counter() - waiting)
             position.step += 1
@@ -188,7 +188,7 @@ class Loop:
         every = self.config.checkpoint_steps
         return self.checkpoints.due() or (every is not None and self.position.total_steps % every == 0)
 
-    def _make_batches(self, group: Sequence[np.ndarray]) -> list[Batch]:
+    def make_batches(self, group: Sequence[np.ndarray]) -> list[Batch]:
         """The batches of one optimizer step, from the rows of each."""
         batches = [batch for rows in group for batch in self.batches.make_batches(rows)]
         if self.task.type == "regression":

@@ -57,7 +57,7 @@ def loss_not_finite(loss: float, step: int, steps: int, rate: float, config: Tra
         f"the loss is not finite at step {step} of {steps}",
         got=f"loss {loss} at learning rate {rate:.3g}",
         expected="a finite loss",
-        fix="try " + ", ".join(advice),
+        fix=f"try {', '.join(advice)}; `transom run --debug --steps {step}` names the layer and the rows",
     )
 
 

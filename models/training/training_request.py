@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from models.training.loss import label_weights
 from models.training.progress import Progress
 from models.training.resuming.resume_key import digest, versions
 from models.training.token_rows import TokenRows
-from models.training.training_run import TrainedModel, train
+from models.training.training_run import PreparedTraining, TrainedModel, prepared_training, train
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
@@ -108,19 +109,29 @@ class Request:
         with heap.returned_memory():  # the optimizer's goes before the export takes more
             return train(
                 make_model,
-                TokenRows.stored(self.train_rows),
-                TokenRows.stored(self.eval_rows),
-                task=self.config.task,
-                config=self.config.train,
-                labels=LabelSpace.load(self.tokenizer),
-                tokenizer=Tokenizer.load(self.tokenizer),
-                depths=layer_depths,
-                preset=self.config.model.type == "preset",
-                calibrate=self.calibrate,
+                **self._settings(),
                 resume_key=self.resume_key,
-                program_key=self.program_key(),
-                checkpoint_dir=self.checkpoint_dir,
                 log_dir=self.log_dir,
                 on_progress=on_progress,
                 on_note=on_note,
             )
+
+    def prepare(self, on_note: Callable[[str], None]) -> AbstractContextManager[PreparedTraining]:
+        """The training before its first step, see `models.training.training_run.prepared_training`."""
+        return prepared_training(self.build, **self._settings(), on_note=on_note)
+
+    def _settings(self) -> dict[str, Any]:
+        """Arguments of `models.training.training_run.prepared_training`."""
+        return {
+            "train": TokenRows.stored(self.train_rows),
+            "evaluation": TokenRows.stored(self.eval_rows),
+            "task": self.config.task,
+            "config": self.config.train,
+            "labels": LabelSpace.load(self.tokenizer),
+            "tokenizer": Tokenizer.load(self.tokenizer),
+            "depths": layer_depths,
+            "preset": self.config.model.type == "preset",
+            "calibrate": self.calibrate,
+            "program_key": self.program_key(),
+            "checkpoint_dir": self.checkpoint_dir,
+        }

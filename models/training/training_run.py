@@ -66,24 +66,30 @@ def plain(trained: TrainedModel, make_model: Callable[[], keras.Model]) -> Train
     return replace(trained, model=model)
 
 
+@dataclass(frozen=True)
+class PreparedTraining:
+    """A training before its first step.
+
+    Attributes:
+        chosen: for the report, why each setting that was `auto` is what it is.
+        key: of the tokenizer and the first weights, for checkpoints; empty if there are none.
+    """
+
+    loop: Loop
+    halved: HalvedWeights
+    chosen: dict[str, str]
+    key: dict[str, Any]
+
+
 def train(
     make_model: Callable[[], keras.Model],
     train: TokenRows,
     evaluation: TokenRows,
     *,
-    task: TaskConfig,
-    config: TrainConfig,
-    labels: LabelSpace,
-    tokenizer: Tokenizer,
-    depths: Callable[[keras.Model], Mapping[str, int]] | None = None,
-    preset: bool = False,
-    calibrate: bool = True,
     resume_key: Mapping[str, Any] | None = None,
-    program_key: str | None = None,
     checkpoint_dir: Path | str | None = None,
     log_dir: Path | str | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-    on_note: Callable[[str], None] | None = None,
+    **settings: Any,
 ) -> TrainedModel:
     """Trains a model and keeps the weights of the epoch that is best on the eval rows.
 
@@ -95,22 +101,67 @@ def train(
     folders there.
 
     Args:
-        make_model: builds the model; called in the strategy's scope after seeding, and possibly once more.
-        train, evaluation: targets of a regression are in their own unit; the model learns standardized ones.
-        depths: model to variable path to depth, for layer-wise learning rates.
-        preset: whether the model is pretrained, which decides the default epochs and learning rate.
-        calibrate: fit temperatures on the eval rows (`models.calibration`).
         resume_key: further named JSON values that decide the result ("model": its settings, "code"); if they change, a
             checkpoint is not used.
-        program_key: see `models.training.frameworks.contract.make_step`.
         log_dir: of the TensorBoard files.
-        on_note: receives sentences: whether training continues or starts afresh, what is wrong with checkpoints, what
-            could not be calibrated.
+        settings: and all others: see `prepared_training`.
 
     Raises:
         TrainingError: rows that cannot be trained on, a loss that is not finite, or a checkpoint folder that is not
             writable.
         Interrupted: a signal ended the training; a checkpoint keeps its state.
+    """
+    folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+    with prepared_training(make_model, train, evaluation, checkpoint_dir=folder, **settings) as ready:
+        loop, devices = ready.loop, ready.loop.devices
+        heap.give_back()  # earlier steps, and making the model, took more than is left of them
+        with devices.running():
+            loop.run(checkpoint_dir, log_dir, {**(resume_key or {}), **ready.key})
+        for note in (describe_end(loop), *loop.calibration.notes):
+            loop.on_note(note)
+        vectors = count_vectors(loop.model)
+        heap.trim()  # the free memory is in pieces, into which the table of all tokens would not fit
+        with devices.scope():
+            give_back(loop.model)
+            ready.halved.restore()
+        report = make_report(loop) | ready.chosen | {"token_vectors": vectors}
+    labels = replace(loop.labels, temperatures=loop.calibration.temperatures)
+    task = loop.task.model_copy(update={"threshold": loop.calibration.threshold})
+    return TrainedModel(loop.model, report, loop.checkpoints.kept, labels, task)
+
+
+@contextlib.contextmanager
+def prepared_training(
+    make_model: Callable[[], keras.Model],
+    train: TokenRows,
+    evaluation: TokenRows,
+    *,
+    task: TaskConfig,
+    config: TrainConfig,
+    labels: LabelSpace,
+    tokenizer: Tokenizer,
+    depths: Callable[[keras.Model], Mapping[str, int]] | None = None,
+    preset: bool = False,
+    calibrate: bool = True,
+    program_key: str | None = None,
+    checkpoint_dir: Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Iterator[PreparedTraining]:
+    """A training with its model, in whose precision the block runs.
+
+    Args:
+        make_model: builds the model; called in the strategy's scope after seeding, and possibly once more.
+        train, evaluation: targets of a regression are in their own unit; the model learns standardized ones.
+        depths: model to variable path to depth, for layer-wise learning rates.
+        preset: whether the model is pretrained, which decides the default epochs and learning rate.
+        calibrate: fit temperatures on the eval rows (`models.calibration`).
+        program_key: see `models.training.frameworks.contract.make_step`.
+        checkpoint_dir: for weights that are set aside, and whether `PreparedTraining.key` is needed.
+        on_note: receives sentences: whether training continues or starts afresh, what could not be calibrated.
+
+    Raises:
+        TrainingError: rows that cannot be trained on.
     """
     check_rows(train, evaluation, labels, task, tokenizer.max_length)
     devices = choose_devices(config)
@@ -119,15 +170,15 @@ def train(
     config, chosen = _choose(config, devices, preset=preset)
     if preset:
         used = used_tokens((train, evaluation), tokenizer.special_ids)
-        folder = None if checkpoint_dir is None or devices.strategy_name != "none" else Path(checkpoint_dir)
+        folder = checkpoint_dir if devices.strategy_name == "none" else None
         make_model = partial(_with_used_tokens, make_model, used, folder)
     with _policy(config.precision):
         keras.utils.set_random_seed(config.seed)
         with devices.scope():
             model = make_model()
             _choose_bigrams(model, train)
-            if checkpoint_dir is not None:
-                resume_key = {**(resume_key or {}), "tokenizer": tokenizer.digest(), **weights_key(model)}
+            # Before the linear part is fitted and weights are halved.
+            key = {} if checkpoint_dir is None else {"tokenizer": tokenizer.digest(), **weights_key(model)}
             linear = fit_linear(
                 model,
                 train,
@@ -143,7 +194,7 @@ def train(
             )
             if not preset:
                 train = replace(train, base_logits=linear.result().unseen)
-            halved = HalvedWeights(model, None if checkpoint_dir is None else Path(checkpoint_dir))
+            halved = HalvedWeights(model, checkpoint_dir)
         lora = any("lora" in variable.name for variable in model.trainable_variables)
         plan = plan_tuning(train, model, task=task, config=config, preset=preset and not lora)
         loop = Loop(
@@ -174,20 +225,7 @@ def train(
         elif starts_with_head(task, preset=preset):
             loop.prepare, loop.preparing = partial(start_head, loop), "the start of the head"
         loop.on_note(describe_start(loop, chosen))
-        heap.give_back()  # earlier steps, and making the model, took more than is left of them
-        with devices.running():
-            loop.run(checkpoint_dir, log_dir, resume_key or {})
-        for note in (describe_end(loop), *loop.calibration.notes):
-            loop.on_note(note)
-        vectors = count_vectors(model)
-        heap.trim()  # the free memory is in pieces, into which the table of all tokens would not fit
-        with devices.scope():
-            give_back(model)
-            halved.restore()
-        report = make_report(loop) | chosen | {"token_vectors": vectors}
-    labels = replace(labels, temperatures=loop.calibration.temperatures)
-    task = task.model_copy(update={"threshold": loop.calibration.threshold})
-    return TrainedModel(model, report, loop.checkpoints.kept, labels, task)
+        yield PreparedTraining(loop, halved, chosen, key)
 
 
 def _choose(config: TrainConfig, devices: TrainingDevices, *, preset: bool) -> tuple[TrainConfig, dict[str, str]]:

@@ -23,6 +23,7 @@ from pipeline.paths import Paths
 from pipeline.runs.error_causes import error_text
 from pipeline.runs.pipeline_run import run
 from pipeline.runs.temporary_folders import temporary_folder
+from pipeline.steps import BEFORE_TRAINING
 from pipeline.terminal.console import View, captured_output
 from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pipeline.runs.local.local_runner import Outputs
 
 FILE_NAME, LOG_NAME = "backends.json", "backends-log.txt"
-_LAST_STEP = "Transform"
 
 
 def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: bool, verbose: bool) -> int:
@@ -45,7 +45,7 @@ def compare(config_file: Path, overrides: list[str], *, steps: int, as_json: boo
     paths = Paths.from_config(config, config_file)
     interpreters, errors = _interpreters()
     outputs: Outputs = {}
-    run(config_file, overrides, to_step=_LAST_STEP, as_json=as_json, verbose=verbose, outputs=outputs)
+    run(config_file, overrides, to_step=BEFORE_TRAINING, as_json=as_json, verbose=verbose, outputs=outputs)
     measured: list[Measurement] = []
     with temporary_folder() as folder, captured_output(paths.output / LOG_NAME, as_json, verbose) as view:
         sample = _sample(config, paths, outputs, folder, steps)
@@ -89,7 +89,7 @@ def _sample(config: ProjectConfig, paths: Paths, outputs: Outputs, folder: Path,
 
     sections = {name: getattr(config, name) for name in ModelsConfig.model_fields}
     sections["model"] = with_local_preset(config.model, paths)
-    examples = outputs[_LAST_STEP]["transformed_examples"].uri
+    examples = outputs[BEFORE_TRAINING]["transformed_examples"].uri
     tokenizer = outputs["TokenizerTrainer"]["tokenizer"].uri
     return SampledTraining.from_examples(ModelsConfig(**sections), Path(examples), Path(tokenizer), folder, steps)
 

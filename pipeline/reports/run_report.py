@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from components.report.page_facts import RunFacts
 from components.report.report_page import FILE_NAME, report_page
-from components.report.run_facts import RunFacts
 from models.saved.model_locations import EXTRA_FOLDER
 from pipeline.runs.run_records import RunRecord, read_record
 from pipeline.version import version_text

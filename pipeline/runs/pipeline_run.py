@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
-import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models import compile_cache, heap
+from models import compile_cache
 from models.errors import GateError, TransomError
 from models.runtime import prepare
 from pipeline import preflight
@@ -21,20 +18,19 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.reports.run_report import try_to_write_report
-from pipeline.runs import unchanged
-from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full, known_error
-from pipeline.runs.interruption import Interruption, explain_interruption, interruptible
-from pipeline.runs.row_places import add_places
+from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full
+from pipeline.runs.interruption import interruptible
+from pipeline.runs.other_training import OtherTraining
 from pipeline.runs.run_lock import hold_lock
-from pipeline.runs.run_outcome import keep_findings, listed_rows, not_blessed_error, read_reports, set_status
-from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord, new_name, now
+from pipeline.runs.run_outcome import keep_findings
+from pipeline.runs.run_recorder import RunRecorder
+from pipeline.runs.run_records import LOG_NAME, RunRecord, new_name, now
 from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
-from pipeline.runs.store import metadata_check
-from pipeline.runs.temporary_folders import scratch_folder, temporary_folder
-from pipeline.steps import CHECKS
+from pipeline.runs.temporary_folders import process_folder, temporary_folder
+from pipeline.steps import CHECKS, TRAINER
 from pipeline.terminal import streams
-from pipeline.terminal.console import View, captured_output, forwarded_messages
+from pipeline.terminal.console import captured_output
 
 if TYPE_CHECKING:
     from pipeline.runs.local.local_runner import Outputs
@@ -50,11 +46,13 @@ def run(
     wait: bool = False,
     verbose: bool = False,
     outputs: Outputs | None = None,
+    instead_of_training: OtherTraining | None = None,
 ) -> int:
     """Runs the pipeline of a configuration file; returns 0 if the model was pushed or no push was requested.
 
     Args:
         outputs: gets the artifacts of the steps.
+        instead_of_training: runs after the step before the training, which `to_step` names; no step is forked.
 
     Raises:
         TransomError: an error that the user can fix; NotBlessedError if the model is not good enough.
@@ -69,16 +67,18 @@ def run(
         record = RunRecord(name=name, status="running", started=now(), config=config.model_dump(mode="json"))
         try:
             with interruptible() as interruption, _recorded(record, paths):
-                trains = is_in_range("Trainer", from_step, to_step)
+                trains = is_in_range(TRAINER, from_step, to_step)
                 outcome = _preflight(record, config, paths, trains)
                 if outcome is None:
                     if trains:
-                        compile_cache.use(config.train.onednn, _process_folder)
+                        compile_cache.use(config.train.onednn, process_folder)
                     with temporary_folder(), captured_output(paths.runs / name / LOG_NAME, as_json, verbose) as view:
                         interruption.on_first = view.say_ending
                         interruption.on_second = view.abandon
                         found = {} if outputs is None else outputs
-                        recorder = _Recorder(record, config_file, paths, view, interruption, found)
+                        recorder = RunRecorder(
+                            record, config_file, paths, view, interruption, found, instead_of_training
+                        )
                         if from_step is None and outputs is None:
                             outcome = recorder.run_unless_unchanged(config, to_step)
                         else:
@@ -117,13 +117,6 @@ def _preflight(record: RunRecord, config: ProjectConfig, paths: Paths, trains: b
     return None
 
 
-def _process_folder() -> Path:
-    """A folder that is removed when this process ends: XLA may compile after the run."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(scratch_folder())
-
-
 @contextmanager
 def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
     """Saves the run's record before the block, and after it with the error that ended it."""
@@ -142,144 +135,3 @@ def _recorded(record: RunRecord, paths: Paths) -> Iterator[None]:
         record.ended = now()
         record.save(paths)
         try_to_write_report(record, paths.runs / record.name)
-
-
-class _Recorder:
-    """Runs the graph; as its listener, updates the run's record and the view."""
-
-    def __init__(
-        self,
-        record: RunRecord,
-        config_file: Path,
-        paths: Paths,
-        view: View,
-        interruption: Interruption,
-        outputs: Outputs,
-    ) -> None:
-        self.config_file = config_file
-        self.record, self.paths, self.view, self.interruption = record, paths, view, interruption
-        self._begin = time.monotonic()
-        self._outputs = outputs
-        self._gone: list[str] = []
-
-    def run_unless_unchanged(self, config: ProjectConfig, to_step: str | None) -> TransomError | None:
-        """Runs the graph, if a step has anything to do, and keeps its record; returns the error that ended it."""
-        inputs = unchanged.digest_inputs(config, self.paths)
-        former = unchanged.recall(inputs, self.paths, to_step) if inputs is not None else None
-        if former is not None and self._all_is_there():
-            unchanged.repeat(former, self.record)
-            self.view.say(f"{config.name}: run {self.record.name}, nothing has changed since run {former.name}")
-            for step in self.record.steps:
-                self.view.ended(step.name, step.status, 0.0)
-            self._save()
-            return not_blessed_error(self.record) if self.record.status == "not blessed" else None
-        outcome = self.run(config, None, to_step)
-        artifacts = [one.id for found in self._outputs.values() for one in found.values()]
-        unchanged.remember(inputs, self.record, config, self.paths, artifacts, to_step)
-        return outcome
-
-    def _all_is_there(self) -> bool:
-        """Whether the metadata store and all artifacts are as the last run left them."""
-        try:
-            self._gone = metadata_check.check(self.paths)
-        except TransomError:  # `run` finds and reports it
-            return False
-        metadata_check.seal(self.paths)
-        return not self._gone
-
-    def run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> TransomError | None:
-        """Runs the graph and keeps its record; returns the error that ended it, if any."""
-        self._save()
-        outcome: TransomError | None = None
-        try:
-            with forwarded_messages(self._note):
-                self._run(config, from_step, to_step)
-            read_reports(self.record, self._outputs)
-            add_places(listed_rows(self.record), config, self.paths.base)
-            outcome = set_status(self.record, self._outputs)
-        except KeyboardInterrupt as stopped:
-            interrupted = explain_interruption(stopped, self.record.steps)
-            self.record.stop("interrupted", interrupted.render())
-            raise interrupted from stopped
-        except Exception as error:
-            if not isinstance(error, TransomError):
-                logging.getLogger(__name__).exception("the run failed")
-            known = (
-                None
-                if is_disk_full(error)
-                else known_error(error) or metadata_check.explain_store_error(error, self.paths)
-            )
-            outcome = known or self._unexpected(error)
-            self.record.stop("failed", outcome.render())
-            keep_findings(self.record, outcome)
-            read_reports(self.record, self._outputs)  # keeps the measurements if only the push failed
-        finally:
-            self._save()
-        return outcome
-
-    def _run(self, config: ProjectConfig, from_step: str | None, to_step: str | None) -> None:
-        gone = sorted({*self._gone, *metadata_check.check(self.paths)})
-        self.view.say(f"{config.name}: run {self.record.name}, loading TensorFlow and TFX")
-        if gone:
-            why = "removed, or the project was moved"
-            self.view.say(f"results of {', '.join(gone)} are missing ({why}): the steps that need them run again")
-        # TFX passes sys.argv to absl's flags, which do not know Transom's arguments.
-        sys.argv = sys.argv[:1]
-        from components.gathered import use_workers
-        from pipeline import graph
-        from pipeline.lineage.run_facts import tell_lineage
-        from pipeline.runs.local import local_runner
-
-        use_workers(None if config.beam.workers == "auto" else config.beam.workers)
-        heap.keep_loaded()
-        local_runner.remove_leftovers(self.paths.artifacts)
-        pipeline = graph.build(config, self.paths)
-        tell_lineage(config, self.config_file, self.record.name)
-        try:
-            local_runner.run(
-                pipeline,
-                self,
-                self._outputs,
-                from_steps=[from_step] if from_step else [],
-                to_steps=[to_step] if to_step else [],
-            )
-        finally:
-            metadata_check.seal(self.paths)
-
-    def _unexpected(self, error: Exception) -> TransomError:
-        step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
-        if is_disk_full(error):
-            return disk_full_error(f"{step}: no room in {self.paths.output}")
-        return TransomError(
-            f"{step}: {type(error).__name__}",
-            got=str(error).strip().splitlines()[0][:500] if str(error).strip() else "",
-            fix=f"read {self.paths.runs / self.record.name / LOG_NAME}; if it looks like a bug in Transom, report it",
-        )
-
-    def started(self, step: str) -> None:
-        self.record.steps.append(StepRecord(step, "running"))
-        self.view.started(step)
-        self._save()
-        if self.interruption.requested:  # and caught by the previous step
-            raise KeyboardInterrupt
-
-    def ended(self, step: str, status: str, seconds: float) -> None:
-        if status == "skipped":
-            self.record.steps.append(StepRecord(step, status))
-        else:
-            place = [one.name for one in self.record.steps].index(step)
-            self.record.steps[place] = StepRecord(step, status, round(seconds, 3))
-        self.view.ended(step, status, seconds)
-        self._save()
-
-    def _note(self, text: str, step: str) -> None:
-        running = [step.name for step in self.record.steps if step.status == "running"]
-        self.record.notes.append({"step": step or (running[-1] if running else ""), "text": text})
-        self._save()
-
-    def _save(self) -> None:
-        self.record.seconds = round(time.monotonic() - self._begin, 3)
-        usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        kilobytes = max(usage.ru_maxrss for usage in usages)
-        self.record.peak_memory_bytes = kilobytes * (1 if sys.platform == "darwin" else 1024)
-        self.record.save(self.paths)

@@ -37,7 +37,8 @@ class RunRecord:
     Attributes:
         name: the run's name, which sorts by time.
         status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished
-            (--to ended it before the push), failed, interrupted or unreadable.
+            (--to ended it before the push), debugged (--debug ended it in the training), failed, interrupted or
+            unreadable.
         started, ended: local time; `ended` is "" while it runs.
         step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
@@ -45,6 +46,7 @@ class RunRecord:
         tables: which files the rows came from, with their digests (`components.lineage.lineage_facts.DataFacts`).
         data, findings, evaluation, rows, serving, edge, training: the reports of the steps, once there are any.
             `training.origin` says with which code, packages and machine.
+        debug: of a run with --debug: its steps and what stopped it, see `pipeline.inspection.debug_run`; else empty.
         verdict: one sentence that says why the model was pushed or not.
         pushed: folder of the model's version among the pushed ones.
         bundle: folder of its edge bundle; "" if there is none.
@@ -70,6 +72,7 @@ class RunRecord:
     serving: dict[str, Any] = field(default_factory=dict)
     edge: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    debug: dict[str, Any] = field(default_factory=dict)
     verdict: str = ""
     pushed: str = ""
     bundle: str = ""

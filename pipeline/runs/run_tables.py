@@ -260,9 +260,16 @@ def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
     for run in runs:
         values = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
         print(line.format(run.name, f"{run.seconds:.0f}", run.status, *values).rstrip(), file=stream)
-        for detail in (run.verdict, *_remarks(run), _stopped(run), run.pushed, run.bundle):
+        for detail in (run.verdict, *_remarks(run), _debugged(run), _stopped(run), run.pushed, run.bundle):
             if detail:
                 print(f"    {detail}", file=stream)
+
+
+def _debugged(run: RunRecord) -> str:
+    """How far a run with --debug came; "" of any other."""
+    if not run.debug:
+        return ""
+    return f"a debug run: {len(run.debug['steps'])} of {run.debug['steps_wanted']} steps were finite"
 
 
 def _stopped(run: RunRecord) -> str:

@@ -6,6 +6,7 @@ lock when the owner dies; its process number could belong to another process by 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -14,7 +15,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 PREFIX = "transom-"
@@ -48,6 +49,13 @@ def scratch_folder() -> Iterator[Path]:
         if (folder / OWNER).exists():
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
+
+
+def process_folder() -> Path:
+    """A folder that is removed when this process ends: XLA may compile after the run."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(scratch_folder())
 
 
 def keep(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from components.report import charts
 from components.report.blocks import Block, Cell, Details, FactList, Paragraph, Table
 from components.report.blocks import Plot as PlotBlock
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import ABSENT, count, cut, number, percent
 
 _MOST_FINDINGS = 30

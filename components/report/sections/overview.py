@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from components.report.blocks import Block, FactList, Paragraph
 from components.report.html_page import Headline
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import cut, interval, megabytes, number, seconds, sentence, short, signed
 
 PRIMARY = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.report.blocks import Block, Cell, Paragraph, Table
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import ABSENT, chance, count, cut, interval, number, sentence, signed, signed_interval
 
 _NAMES = {"live": "the live model", "linear": "a linear model of words and characters"}

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.report import charts
 from components.report.blocks import Block, Cell, Details, FactList, Paragraph, Plot, Table
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import ABSENT, count, megabytes, number, percent, sentence, short
 
 _BINS = 16

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.report import charts
 from components.report.blocks import Block, FactList, Paragraph, Plot, Table
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import count, number, seconds
 
 _XLA = {True: "on", False: "off", "parts": "in parts"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.report import charts
 from components.report.blocks import Block, Paragraph, Plot, Table
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import count, cut, number, percent
 
 

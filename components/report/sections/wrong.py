@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.report.blocks import Block, Details, Paragraph, RowCard, Token
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import count, cut, number, percent
 
 SHOWN_CHARACTERS = 1200

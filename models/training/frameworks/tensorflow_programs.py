@@ -164,7 +164,9 @@ class Program:
         self._ready: dict[Any, _Run] = {}
 
     def __call__(self, *inputs: Any) -> Sequence[tf.Tensor]:
-        """The function's tensors."""
+        """The function's tensors. While TensorFlow runs functions eagerly, it is called as it is."""
+        if tf.config.functions_run_eagerly():
+            return self._function(*tf.nest.map_structure(tf.convert_to_tensor, inputs))
         tensors = [tf.convert_to_tensor(value) for value in tf.nest.flatten(inputs)]
         signature = tuple((tuple(tensor.shape), tensor.dtype.name) for tensor in tensors)
         names = tuple(tuple(sorted(value)) for value in inputs if isinstance(value, dict))

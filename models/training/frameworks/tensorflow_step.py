@@ -21,7 +21,7 @@ from models.training.batches import Batch, Features
 from models.training.frameworks.contract import RowLoss, StepResult, draws_per_pass, passes, seed_states
 from models.training.frameworks.devices import TrainingDevices
 from models.training.frameworks.tensorflow_programs import KeptGraphs, Program, kept_graphs
-from models.training.frameworks.tensorflow_update import update_on_one_device
+from models.training.frameworks.tensorflow_update import SCOPE, update_on_one_device
 from models.training.optimizer import LayerwiseAdamW
 from models.training_config import Xla
 
@@ -139,7 +139,8 @@ class TensorFlowStep:
         scale = tf.cast(self._optimizer.scale_loss(1.0), tf.float32)
         # The same expression as in Keras's clipping, so that XLA computes it once.
         norm = keras.ops.sqrt(keras.ops.sum(keras.ops.stack([keras.ops.sum(keras.ops.square(g)) for g in gradients])))
-        self._optimizer.apply(gradients)
+        with tf.name_scope(SCOPE):
+            self._optimizer.apply(gradients)
         return [norm / scale, rate]
 
 

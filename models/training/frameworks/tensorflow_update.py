@@ -12,6 +12,9 @@ import tensorflow as tf
 
 from models.training.optimizer import LayerwiseAdamW
 
+SCOPE = "optimizer"
+"""Begins the names of an update's operations, by which a profile knows them."""
+
 
 def update_on_one_device(
     optimizer: LayerwiseAdamW, variables: Sequence[Any], gradients: Sequence[Any], rate: Any
@@ -28,6 +31,11 @@ def update_on_one_device(
     Returns:
         Float32 [], the gradients' global norm before clipping.
     """
+    with tf.name_scope(SCOPE):
+        return _update(optimizer, variables, gradients, rate)
+
+
+def _update(optimizer: LayerwiseAdamW, variables: Sequence[Any], gradients: Sequence[Any], rate: Any) -> Any:
     norm = tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(gradient) for gradient in gradients]))
     if optimizer.global_clipnorm is not None:
         # A norm that is not finite makes all of them NaN, as in Keras, so that the next loss ends the training.

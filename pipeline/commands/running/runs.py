@@ -17,8 +17,8 @@ def add(commands: Commands) -> None:
         "Prints a line per run, oldest first: when it began, how long it took, how it ended and its metrics; below it "
         "the verdict, or where, when and why it stopped; and where its model is.\n"
         "How a run ended: pushed; not blessed (measured, and not good enough); finished (--to ended it before the "
-        "push); failed (a step stopped it: bad data, wrong settings, a full disk); interrupted (Ctrl-C, or its "
-        "process was killed); running.",
+        "push); debugged (--debug ended it in the training, where all was finite); failed (a step stopped it: bad "
+        "data, wrong settings, a full disk); interrupted (Ctrl-C, or its process was killed); running.",
         """
         transom runs                                   of the transom.yaml of the current folder
         transom runs reviews/                          of another project

@@ -58,6 +58,7 @@ def run(
     *,
     from_steps: Collection[str] = (),
     to_steps: Collection[str] = (),
+    forks: bool = True,
 ) -> None:
     """Runs a pipeline on this machine.
 
@@ -66,6 +67,7 @@ def run(
             they are available even if a later step fails.
         from_steps: run only these steps and those that depend on them, with the newest results of earlier steps.
         to_steps: run only these steps and those that they depend on.
+        forks: give steps processes of their own, where that is possible.
 
     Raises:
         ConfigError: there is no step to run, or a step that is skipped has never run.
@@ -90,7 +92,7 @@ def run(
                 _check_reused(store, run_id, from_steps)
         nodes.append(node)
     root = Path(pipeline.pipeline_info.pipeline_root)
-    _Schedule(nodes, spec, connection, root, listener, outputs).run()
+    _Schedule(nodes, spec, connection, root, listener, outputs, forks).run()
 
 
 @dataclass
@@ -111,10 +113,11 @@ class _Schedule:
         root: Path,
         listener: StepListener,
         outputs: Outputs,
+        forks: bool,
     ) -> None:
         self._nodes: dict[str, pipeline_pb2.PipelineNode] = {node.node_info.id: node for node in nodes}
         self._spec, self._connection, self._root = spec, connection, root
-        self._listener, self._outputs = listener, outputs
+        self._listener, self._outputs, self._forks = listener, outputs, forks
         self._needed = {step: _needed(node) & self._nodes.keys() for step, node in self._nodes.items()}
         self._waiting = list(self._nodes)
         self._running: dict[str, _RunningStep] = {}
@@ -163,7 +166,7 @@ class _Schedule:
                 return step
             room = available()
             crowded = len(self._running) >= usable_cores() or (room is not None and room < _ROOM_BYTES)
-            if crowded or MEASURES_TIME & self._running.keys() or not can_fork():
+            if crowded or MEASURES_TIME & self._running.keys() or not can_fork():  # without forks, nothing is running
                 return None
             if step not in MEASURES_TIME:
                 return step
@@ -178,7 +181,7 @@ class _Schedule:
             launcher = StepLauncher(self._nodes[step], self._spec, self._connection)
             if not launcher.prepare():
                 self._keep(step, launcher, begin, status="cached")
-            elif can_fork():
+            elif self._forks and can_fork():
                 process = StepProcess.start(step, launcher.execute)
                 self._running[step] = _RunningStep(launcher, process, begin)
             else:

@@ -11,8 +11,8 @@ from chromium import visit
 from report_facts import HOSTILE, RIGHT_TO_LEFT, run_facts
 
 from components.report.html_page import MOST_BYTES
+from components.report.page_facts import RunFacts
 from components.report.report_page import report_page
-from components.report.run_facts import RunFacts
 
 SECTIONS = [
     "next", "metrics", "labels", "rows", "slices", "trust", "data", "changes", "training", "serving", "edge", "origin",

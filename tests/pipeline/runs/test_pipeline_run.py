@@ -18,8 +18,9 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.runs import pipeline_run
 from pipeline.runs.interruption import Interruption, interruptible
-from pipeline.runs.pipeline_run import _print, _recorded, _Recorder, run
+from pipeline.runs.pipeline_run import _print, _recorded, run
 from pipeline.runs.run_outcome import set_status
+from pipeline.runs.run_recorder import RunRecorder
 from pipeline.runs.run_records import RunRecord, StepRecord, all_runs
 from pipeline.terminal.console import View
 
@@ -94,7 +95,7 @@ def test_the_compile_cache_is_chosen_when_what_it_depends_on_is_set(
     calls: list[str] = []
     monkeypatch.setattr(pipeline_run, "prepare", lambda onednn: calls.append("prepare"))
     monkeypatch.setattr(pipeline_run.compile_cache, "use", lambda onednn, folder: calls.append("use"))
-    monkeypatch.setattr(_Recorder, "run", lambda self, *given: None)
+    monkeypatch.setattr(RunRecorder, "run", lambda self, *given: None)
     assert run(_project(tmp_path, TWO_CLASSES), []) == 0
     assert calls == ["prepare", "use"]
 
@@ -160,7 +161,7 @@ def test_a_mistake_of_ours_leaves_a_record(tmp_path: Path) -> None:
     assert "ZeroDivisionError" in read.error
 
 
-class _Graph(_Recorder):
+class _Graph(RunRecorder):
     """A recorder whose steps end as the test sets."""
 
     wrote: Path

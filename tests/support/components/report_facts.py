@@ -21,7 +21,7 @@ from components.evaluation.summary import summarize
 from components.predictions.examined_rows import examine
 from components.predictions.row_outcomes import rebuild_targets
 from components.predictions.stored_predictions import PredictedRows, PredictionFacts, StoredPredictions, write_rows
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from models.config import TaskConfig
 from tflite.host.json_text import to_json
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.report.blocks import Block, Cell, Paragraph, Table
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import ABSENT, count, cut, number, percent
 
 MOST_LABELS = 24

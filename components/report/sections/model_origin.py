@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from components.report.blocks import Block, Cell, Details, FactList, Paragraph, Table
-from components.report.run_facts import RunFacts
+from components.report.page_facts import RunFacts
 from components.report.wording import ABSENT, cut, number, seconds, signed
 
 _TONES = {"done": "good", "failed": "bad", "interrupted": "bad"}
