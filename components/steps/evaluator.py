@@ -37,6 +37,7 @@ from components.evaluation.tfma_metric import build_eval_config, read_measuremen
 from components.evaluation.thresholds import check_metrics, slice_columns
 from components.predictions.confirmed_label_errors import confirmed_label_errors
 from components.predictions.examined_rows import examine, save_examined
+from components.predictions.explained_rows import explain
 from components.predictions.split_prediction import SplitPredictor
 from components.predictions.stored_predictions import FOLDER, PredictionFacts, StoredPredictions
 from components.row_progress import RowProgress, row_progress
@@ -134,7 +135,9 @@ class Executor(BeamExecutor, tfx_evaluator.Executor):
             )
             summary["label_errors"] = summarize_label_errors(errors)
             likely = [error for error in errors.get(split, ()) if error.likely]
-        save_examined(examine(StoredPredictions(Path(folder, FOLDER)), [asdict(error) for error in likely]), folder)
+        examined = examine(StoredPredictions(Path(folder, FOLDER)), [asdict(error) for error in likely])
+        explain(examined["wrong"]["listed"], step.model_folder)
+        save_examined(examined, folder)
         save_summary(summary, folder)
         return summary
 

@@ -99,6 +99,16 @@ class Surface(keras.layers.Layer):
         sums = ops.sum(ops.take(self.table, rows, axis=0) * ops.expand_dims(mask, 2), axis=1)
         return sums[:, : self.outputs] * ops.rsqrt(sums[:, self.outputs :] * self.square + TINY) + self.bias
 
+    def weighted(self, token_ids: Any, padding_mask: Any, weights: Any) -> Any:
+        """The logits [B, outputs] of one text whose tokens have weights [B, L] from 0 to 1, as a sum over its tokens:
+        the length of its vector stays that of the whole text."""
+        rows, mask = text_rows(token_ids, padding_mask, self.vocabulary, self.pairs)
+        found = ops.take(self.table, rows, axis=0) * ops.expand_dims(mask, 2)
+        before = ops.pad(weights[:, :-1], [[0, 0], [1, 0]], constant_values=1.0)
+        own = ops.expand_dims(ops.concatenate([weights, weights * before], axis=1), 2)
+        length = ops.rsqrt(ops.sum(found[..., self.outputs :], axis=1) * self.square + TINY)
+        return ops.sum(found[..., : self.outputs] * own, axis=1) * length + self.bias
+
     def compute_output_spec(self, token_ids: Any, *_: Any, **__: Any) -> keras.KerasTensor:
         """Float32 under every policy."""
         return keras.KerasTensor((token_ids.shape[0], self.outputs), dtype="float32")

@@ -10,9 +10,12 @@ import keras
 import tensorflow as tf
 
 from models.config import TaskConfig
+from models.network.weighted_tokens import weighted_tokens
+from models.saved.attributions import answer_score, attribute
 from models.saved.model_locations import FITTED, VALUE, WEIGHT
 from models.saved.postprocessing import fitted_values, postprocess
 from models.text.preprocessing import Preprocessor, to_dense
+from models.text.token_texts import token_texts
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer
 
@@ -29,6 +32,9 @@ class ServingModule(tf.Module):
         token_ids: `token_ids`, `padding_mask`, `segment_ids`, [B, L] int32 each.
         classify (not for a regression): `inputs` [B] string to `classes` [B, C] string, `scores` [B, C] float32.
         regress (for a regression): `inputs` [B] string to `outputs` [B] float32.
+        attributions: the inputs of serving_default, to `tokens` [B, L] string, their texts (`models.text.token_texts`),
+            and `attributions` [B, L] float32, how much each speaks for the answer (`models.saved.attributions`); with
+            `segment_ids` [B, L] int32, 1 in the second text, `label` and `score`.
     TF Serving passes serialized tf.Examples as `inputs` of the last two, so they read the same as `tf_example`.
     """
 
@@ -39,15 +45,16 @@ class ServingModule(tf.Module):
         # Variables, so that a graph is the same for another training.
         values = fitted_values(task, labels)
         self.fitted = {name: tf.Variable(value, trainable=False, name=name) for name, value in values.items()}
-        self._logits = partial(model, training=False)
+        self._model, self._logits = _Untracked(model), partial(model, training=False)
         self._preprocess, self._pad_id = Preprocessor(tokenizer), tokenizer.pad_id
+        self._token_texts = token_texts(tokenizer)
         self._labels, self._task = labels, task
         strings, ids = partial(tf.TensorSpec, [None], tf.string), partial(tf.TensorSpec, [None, None], tf.int32)
-        # The other signatures call these two, so that the vocabulary and the layers are in the graph once.
+        # The signatures call these two, so that the vocabulary and the layers are in the graph once.
         self.token_ids = _function(self._from_token_ids, *map(ids, ("token_ids", "padding_mask", "segment_ids")))
-        self.from_texts = _function(
-            self._from_texts, *map(strings, ("text", "text_pair") if task.text_pair else ("text",))
-        )
+        texts = [strings(name) for name in (("text", "text_pair") if task.text_pair else ("text",))]
+        self.features = _function(self._features, *texts)
+        self.from_texts, self.attributions = _function(self._from_texts, *texts), _function(self._attributions, *texts)
 
     def signatures(self) -> dict[str, Callable[..., Outputs]]:
         """Name to function, for any number of rows and any length."""
@@ -58,6 +65,7 @@ class ServingModule(tf.Module):
             "tf_example": _function(self._tf_example, tf.TensorSpec([None], tf.string, name="examples")),
             "token_ids": self.token_ids,
             "regress" if regression else "classify": _function(self._regress if regression else self._classify, inputs),
+            "attributions": self.attributions,
         }
 
     def saved_variables(self) -> dict[str, Any]:
@@ -72,8 +80,34 @@ class ServingModule(tf.Module):
         logits = tf.ensure_shape(logits, [None, self._labels.outputs])
         return postprocess(logits, self._task, self._labels, self.fitted)
 
-    def _from_texts(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> Outputs:
-        return self.token_ids(**to_dense(self._preprocess(text, text_pair), self._pad_id))
+    def _features(self, text: tf.Tensor, text_pair: tf.Tensor | None = None) -> Outputs:
+        return to_dense(self._preprocess(text, text_pair), self._pad_id)
+
+    def _from_texts(self, *texts: tf.Tensor) -> Outputs:
+        return self.token_ids(**self.features(*texts))
+
+    def _attributions(self, *texts: tf.Tensor) -> Outputs:
+        features = self.features(*texts)
+        outputs = self.token_ids(**features)
+        tokens = tf.gather(tf.constant(self._token_texts, tf.string), features["token_ids"])
+        scores = outputs.get("probabilities", outputs["score"][:, None])
+        answer = answer_score(tf.argmax(scores, axis=1, output_type=tf.int32), self._task.type)
+
+        def score(weights: tf.Tensor, times: int) -> tf.Tensor:
+            repeated = {name: tf.tile(value, [times, 1]) for name, value in features.items()}
+            with weighted_tokens(self._model.value, weights, self._pad_id):
+                return answer(self._scaled(self._logits(repeated)))
+
+        told: Outputs = {name: outputs[name] for name in ("label", "score") if name in outputs}
+        told |= {"tokens": tokens, "segment_ids": features["segment_ids"]}
+        return {**told, "attributions": attribute(score, fixed=tokens == "")}
+
+    def _scaled(self, logits: Any) -> tf.Tensor:
+        """Calibrated logits; of a regression, the number."""
+        logits = tf.cast(tf.convert_to_tensor(logits), tf.float32)
+        if self._task.type == "regression":
+            return logits * self.fitted["std"] + self.fitted["mean"]
+        return logits * self.fitted["scale"]
 
     def _tf_example(self, examples: tf.Tensor) -> Outputs:
         columns = [column for column in (self._task.text, self._task.text_pair) if column is not None]
@@ -88,6 +122,13 @@ class ServingModule(tf.Module):
 
     def _regress(self, inputs: tf.Tensor) -> Outputs:
         return {"outputs": self._tf_example(inputs)["score"]}
+
+
+class _Untracked:
+    """Holds what must not become a part of the SavedModel."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 def _function(function: Callable[..., Outputs], *inputs: tf.TensorSpec) -> Callable[..., Outputs]:
