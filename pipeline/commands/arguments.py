@@ -58,7 +58,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_command(
-    commands: Commands, name: str, function: Run, summary: str, description: str, examples: str, verbose: bool = True
+    commands: Commands,
+    name: str,
+    function: Run,
+    summary: str,
+    description: str,
+    examples: str,
+    verbose: bool | str = True,
 ) -> Parser:
     """A parser for one command, with the option -v unless `verbose` is unset.
 
@@ -66,12 +72,13 @@ def add_command(
         summary: a few words, for the list of commands.
         description: one paragraph per line.
         examples: one command per line, followed by what it does.
+        verbose: a text says what -v shows besides tracebacks, if not the output of libraries.
     """
     epilog = "examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  ")
     parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
     parser.set_defaults(command=function, parser=parser)
     if verbose:
-        add_verbose(parser)
+        add_verbose(parser, *([verbose] if isinstance(verbose, str) else []))
     return parser
 
 
@@ -95,6 +102,11 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         metavar="YAML",
         help="the project's configuration, or its folder (default: transom.yaml in the current folder)",
     )
+    add_set(parser)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Keys that override the project's configuration."""
     parser.add_argument(
         "--set",
         action="append",
@@ -115,9 +127,16 @@ def add_run(parser: argparse.ArgumentParser, *names: str) -> None:
     meaning = 'name of a run, or the beginning of it, or "last", or its folder'
     if names:
         for name in names:
-            parser.add_argument(name, metavar=name.upper(), help=meaning)
+            parser.add_argument(name, type=run_name, metavar=name.upper(), help=meaning)
     else:
-        parser.add_argument("run", nargs="?", default=LAST, metavar="RUN", help=f"{meaning} (default: the last)")
+        parser.add_argument(
+            "run", type=run_name, nargs="?", default=LAST, metavar="RUN", help=f"{meaning} (default: the last)"
+        )
+    add_project(parser)
+
+
+def add_project(parser: argparse.ArgumentParser) -> None:
+    """The project that runs belong to."""
     parser.add_argument(
         "--project",
         type=Path,
@@ -138,6 +157,16 @@ def project_paths(options: argparse.Namespace) -> Paths:
 
     file = find_project_file(options.config)
     return Paths.from_config(load(file, options.set), file)
+
+
+def run_name(text: str) -> str:
+    """An argument that names a run."""
+    return text
+
+
+def step_name(text: str) -> str:
+    """An argument that names a step."""
+    return text
 
 
 def positive_number(text: str) -> int:
@@ -168,12 +197,12 @@ def add_file(parser: argparse.ArgumentParser, meaning: str) -> None:
     )
 
 
-def add_verbose(parser: argparse.ArgumentParser) -> None:
+def add_verbose(parser: argparse.ArgumentParser, shown: str = "show what libraries print") -> None:
     # No default: a subcommand's default would overwrite the -v of `transom -v run`.
     parser.add_argument(
         "-v",
         "--verbose",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="show what libraries print, and tracebacks",
+        help=f"{shown}; and tracebacks",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.arguments import Commands, add_command, add_config
+from pipeline.commands.arguments import Commands, add_command, add_config, step_name
 from pipeline.steps import BASELINES_STEP, DESCRIPTIONS, EDGE_STEPS
 
 
@@ -32,9 +32,13 @@ def add(commands: Commands) -> None:
     )
     add_config(parser)
     parser.add_argument(
-        "--from", dest="from_step", metavar="STEP", help="start here, with the last results of the earlier steps"
+        "--from",
+        dest="from_step",
+        type=step_name,
+        metavar="STEP",
+        help="start here, with the last results of the earlier steps",
     )
-    parser.add_argument("--to", dest="to_step", metavar="STEP", help="stop after this step")
+    parser.add_argument("--to", dest="to_step", type=step_name, metavar="STEP", help="stop after this step")
     parser.add_argument("--json", action="store_true", help="one JSON object per line: steps, progress, result")
     parser.add_argument("--wait", action="store_true", help="wait while another run holds the project")
 

@@ -113,7 +113,7 @@ def export(options: argparse.Namespace) -> int:
     from models.runtime import prepare
     from pipeline.predict.input_texts import from_file
     from pipeline.runs.temporary_folders import temporary_folder
-    from pipeline.terminal.console import silence
+    from pipeline.terminal.user_messages import silence
     from tflite.host.manifest import MODEL_FILE
 
     rows = [] if options.file is None else from_file(options.file, options.model, options.column)
