@@ -7,7 +7,7 @@ import difflib
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -23,12 +23,46 @@ LAST = "last"
 _WIDEST = 110
 
 
+class Heading(argparse.Action):
+    """A line above some of the commands in the help."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__([], dest=argparse.SUPPRESS, metavar=title)
+
+    def __call__(self, *_: object) -> None:
+        """Does nothing: no word of a command line is a heading."""
+
+
 class Help(argparse.HelpFormatter):
     """Help text as wide as the terminal, up to a readable width. Indented lines, such as examples, are not wrapped."""
 
     def __init__(self, prog: str) -> None:
         width = min(shutil.get_terminal_size().columns - 2, _WIDEST)
         super().__init__(prog, width=width, max_help_position=28)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += 2  # by which the commands are indented: argparse forgets it
+
+    def _format_action(self, action: argparse.Action) -> str:
+        if not isinstance(action, argparse._SubParsersAction):
+            return super()._format_action(action)
+        # Without the line "COMMAND" that argparse puts above the commands.
+        lines = map(self._format_action, self._iter_indented_subactions(action))
+        return self._join_parts(list(lines))
+
+    def _iter_indented_subactions(self, action: argparse.Action) -> Generator[argparse.Action, None, None]:
+        if not isinstance(action, argparse._SubParsersAction):
+            yield from super()._iter_indented_subactions(action)
+            return
+        for one in action._choices_actions:
+            if isinstance(one, Heading):
+                yield one
+            else:
+                self._indent()
+                yield one
+                self._dedent()
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         lines = (line if line.startswith(" ") else textwrap.fill(line, width) for line in text.splitlines())
@@ -72,7 +106,7 @@ def add_command(
         summary: a few words, for the list of commands.
         description: one paragraph per line.
         examples: one command per line, followed by what it does.
-        verbose: a text says what -v shows besides tracebacks, if not the output of libraries.
+        verbose: a text says what -v shows, if not the output of libraries.
     """
     epilog = "examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  ")
     parser = commands.add_parser(name, help=summary, description=description, epilog=epilog)
@@ -80,6 +114,11 @@ def add_command(
     if verbose:
         add_verbose(parser, *([verbose] if isinstance(verbose, str) else []))
     return parser
+
+
+def add_heading(commands: Commands, title: str) -> None:
+    """A heading for the commands that are added next."""
+    commands._choices_actions.append(Heading(title))
 
 
 def add_group(commands: Commands, name: str, summary: str) -> Commands:
@@ -159,6 +198,11 @@ def project_paths(options: argparse.Namespace) -> Paths:
     return Paths.from_config(load(file, options.set), file)
 
 
+def path_or_url(text: str) -> str:
+    """An argument that names a file or folder, or an address."""
+    return text
+
+
 def run_name(text: str) -> str:
     """An argument that names a run."""
     return text
@@ -197,12 +241,12 @@ def add_file(parser: argparse.ArgumentParser, meaning: str) -> None:
     )
 
 
-def add_verbose(parser: argparse.ArgumentParser, shown: str = "show what libraries print") -> None:
+def add_verbose(parser: argparse.ArgumentParser, shown: str = "show what libraries print, and tracebacks") -> None:
     # No default: a subcommand's default would overwrite the -v of `transom -v run`.
     parser.add_argument(
         "-v",
         "--verbose",
         action="store_true",
         default=argparse.SUPPRESS,
-        help=f"{shown}; and tracebacks",
+        help=shown,
     )

@@ -51,7 +51,6 @@ def add(commands: Commands) -> None:
     add_project(parser)
     add_set(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line: whole records")
-    _add_clean(commands)
 
 
 def runs(options: argparse.Namespace) -> int:
@@ -83,7 +82,7 @@ def _is_project(named: str) -> bool:
     return path.suffix.lower() in (".yaml", ".yml") or (path.is_dir() and not (path / "run.json").is_file())
 
 
-def _add_clean(commands: Commands) -> None:
+def add_clean(commands: Commands) -> None:
     parser = add_command(
         commands,
         "clean",

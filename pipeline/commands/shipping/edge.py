@@ -19,7 +19,7 @@ _CONSTANTS_SHOWN = 10
 
 
 def add(commands: Commands) -> None:
-    steps = add_group(commands, "edge", "write, query and inspect bundles for phones and small devices")
+    steps = add_group(commands, "edge", "write, query and inspect bundles for small devices")
     _add_export(steps)
     _add_run(steps)
     _add_bench(steps)
