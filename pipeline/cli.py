@@ -80,7 +80,7 @@ def run_command(command: Callable[[], int], options: argparse.Namespace) -> int:
 
 def _print_error(error: TransomError, options: argparse.Namespace) -> int:
     if options.verbose:
-        streams.print_message(traceback.format_exc().rstrip())
+        streams.print_message(traceback.format_exc().rstrip(), wrap=False)
     streams.print_message(f"transom: {error.render()}")
     return error.exit_code
 

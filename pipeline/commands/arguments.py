@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from pipeline.terminal.wrapping import wrapped_for
+
 if TYPE_CHECKING:
     from pipeline.paths import Paths
 
@@ -88,7 +90,15 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends the process (exit code 2) with the usage and an error."""
         self.print_usage(sys.stderr)
-        self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` explains more\n")
+        self.exit(2, wrapped_for(sys.stderr, f"{self.prog}: {message}\n`{self.prog} --help` explains more\n"))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse does, but for a command with the one that was probably meant instead of all."""
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            close = difflib.get_close_matches(str(value), action.choices, 3)
+            meant = f"did you mean {', '.join(close)}?" if close else f"one of {', '.join(action.choices)}"
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r} ({meant})")
+        super()._check_value(action, value)
 
 
 def add_command(

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from models.training.progress import format_duration
 from pipeline.terminal.live_line import live_line
-from pipeline.terminal.wrapping import wrapped
+from pipeline.terminal.wrapping import wrapped_for
 from tflite.host.json_text import to_json
 
 MARKS = {
@@ -54,8 +54,7 @@ class PlainConsole(Console):
 
     def say(self, text: str) -> None:
         """Prints sentences; a terminal gets them wrapped between words."""
-        width = self.size.width if self.file.isatty() else None
-        self.print(Text("\n".join(wrapped(line, width) for line in text.split("\n"))))
+        self.print(Text(wrapped_for(self.file, text)))
 
 
 @dataclass

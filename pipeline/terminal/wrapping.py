@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
+from typing import IO
 
 _QUOTED = re.compile(r"`[^`\n]+`")
 _SPACE = "\ufdd0"  # no character: stands for a space at which a line does not end
 _WIDEST = 110
+
+
+def terminal_width(stream: IO[str]) -> int | None:
+    """The columns of the terminal that a stream leads to; None if it leads to none, or that does not know."""
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns or None) if stream.isatty() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def wrapped_for(stream: IO[str], text: str) -> str:
+    """Text of several lines, each wrapped if the stream leads to a terminal."""
+    width = terminal_width(stream)
+    return "\n".join(wrapped(line, width) for line in text.split("\n"))
 
 
 def wrapped(line: str, width: int | None) -> str:
