@@ -162,7 +162,8 @@ def _run(
             logger.handlers, logger.propagate = [sender], False
         if log is not None:
             log.redirect()
-            logging.getLogger("transom").addHandler(log_handler())
+            # A message is in the log before anyone hears of it.
+            logging.getLogger("transom").handlers.insert(0, log_handler())
         sent: tuple[str, bytes | BaseException]
         try:
             with interruptible():
