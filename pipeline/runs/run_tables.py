@@ -169,6 +169,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
         on = f" on {one['rows']}" if one["rows"] != evaluation["rows"] else ""
         headings.append(_BASELINE_HEADINGS.get(one["name"], one["name"]) + on)
     table = new_table(*headings)
+    table.columns[0].no_wrap = True  # the others give way
     for name, value in evaluation["metrics"].items():
         if name in COUNTS:  # the verdict gives the number of rows; a note reports invalid ones
             continue
@@ -241,7 +242,8 @@ def new_table(*headings: str, left: Sequence[str] = ()) -> Table:
     """A table without lines: texts (the first column, and those in `left`) to the left, numbers to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in (headings[0], *left) else "right")
+        # What has no room goes on in the next line: by default a long word would lose its end.
+        table.add_column(heading, justify="left" if heading in (headings[0], *left) else "right", overflow="fold")
     return table
 
 
