@@ -129,6 +129,9 @@ def test_a_run_that_is_recognized_has_the_result_of_one_that_asks_tfx(asked: Any
     assert set(second["fates"].values()) == set(fourth["fates"].values()) == {"cached"}
     assert second["fates"].keys() == fourth["fates"].keys() == first["fates"].keys()
     results = [{key: run[key] for key in second if key not in _OF_EACH_RUN} for run in (second, third, fourth)]
+    for result in results:
+        result["rows"] = {key: value for key, value in result["rows"].items() if key != "folder"}
+        result["data"] = result["data"]["splits"]  # without the drift since what is live, which the first run was not
     assert results[0] == results[1] == results[2]
     assert [run["status"] for run in (first, second, third, fourth)] == [
         "pushed",

@@ -12,6 +12,7 @@ from typing import Any
 from models.errors import ConfigError
 from pipeline.commands.arguments import Commands, add_command, add_file, add_group, add_texts
 from pipeline.commands.shipping.predict import predict
+from pipeline.terminal.wrapping import wrapped_for
 from tflite.convert.variants import VARIANTS
 
 _BUNDLE = "a bundle, a folder of versions, or a run's output folder"
@@ -201,7 +202,8 @@ def inspect(options: argparse.Namespace) -> int:
     print(f"{manifest.name}: {manifest.task}, {manifest.variant}, {len(content):,} bytes")
     print(f"signatures: {', '.join(contents['signatures'])}")
     print(f"files inside: {', '.join(contents['associated_files']) or 'none'}")
-    print("operations: " + ", ".join(f"{name} {count}" for name, count in contents["operations"].items()))
+    counted = ", ".join(f"{name} {count}" for name, count in contents["operations"].items())
+    print(wrapped_for(sys.stdout, f"operations: {counted}"))
     print(f"constants, the largest of {len(constants)}:")
     for constant in constants[:_CONSTANTS_SHOWN]:
         print(f"  {constant.size:>12,}  {constant.dtype:8} {list(constant.shape)!s:16} {constant.name}")
