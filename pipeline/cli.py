@@ -7,14 +7,14 @@ import errno
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from models.errors import Interrupted, TransomError
 from pipeline import version
-from pipeline.commands.arguments import Parser, add_verbose
+from pipeline.commands.arguments import Commands, Parser, add_heading, add_verbose
 from pipeline.commands.cluster import compile, submit
 from pipeline.commands.running import errors, profile, report, reproduce, run, runs, tensorboard
-from pipeline.commands.setup import backends, doctor, init, presets, schema
+from pipeline.commands.setup import backends, completion, doctor, init, presets, schema
 from pipeline.commands.shipping import deploy, edge, lineage, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
 from pipeline.terminal import streams
@@ -23,24 +23,26 @@ WRONG_ARGUMENTS = 2
 
 EPILOG = """\
 a first run:
-  transom init reviews.csv                inspects the table, writes transom.yaml
-  transom run                             trains, measures and pushes a model
-  transom predict reviews-out "so good"   queries the pushed model
-  transom serve reviews-out               serves it over gRPC and REST
-  transom edge run reviews-out "so good"  queries its bundle for small devices
-  transom runs                            lists the runs and their outcomes
-  transom report                          opens the page of the last run
-  transom lineage reviews-out             says what made the pushed model
+  transom init reviews.csv               inspects the table, writes transom.yaml
+  transom run                            trains, measures and pushes a model
+  transom report                         opens the page of the run
+  transom predict reviews-out "so good"  queries the pushed model
 
 `transom COMMAND --help` explains a command, with examples. \
-Commands that work on a project take its transom.yaml or its folder; by default they use the transom.yaml in the \
-current folder.
+By default a command uses the transom.yaml in the current folder.
 
-exit codes:
-  0 success        1 anything else  2 configuration  3 data         4 data gate
-  5 preset         6 training       7 model          8 not blessed  9 push
-  10 another run holds the project  11 other weights (reproduce)  130 interrupted
+exit codes: 0 success, 1 anything else, 2 configuration, 3 data, 4 data gate, 5 preset, 6 training, 7 model, \
+8 not blessed, 9 push, 10 another run holds the project, 11 other weights (reproduce), 130 interrupted
 """
+
+GROUPS: Mapping[str, Sequence[Callable[[Commands], None]]] = {
+    "set up": (init.add, doctor.add, presets.add, backends.add, schema.add, completion.add),
+    "run": (run.add, profile.add, reproduce.add, runs.add_clean),
+    "look at results": (runs.add, report.add, errors.add, lineage.add, tensorboard.add),
+    "ship": (predict.add, serve.add, deploy.add, edge.add),
+    "on a cluster": (compile.add, submit.add),
+}
+"""The commands by what they are for, as `transom --help` shows them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +80,7 @@ def run_command(command: Callable[[], int], options: argparse.Namespace) -> int:
 
 def _print_error(error: TransomError, options: argparse.Namespace) -> int:
     if options.verbose:
-        streams.print_message(traceback.format_exc().rstrip())
+        streams.print_message(traceback.format_exc().rstrip(), wrap=False)
     streams.print_message(f"transom: {error.render()}")
     return error.exit_code
 
@@ -126,33 +128,14 @@ def _parser() -> Parser:
         description="Labelled text in, a gated, served and edge-ready Transformer out.",
         epilog=EPILOG,
     )
-    parser.set_defaults(command=None, parser=parser, verbose=False)
+    parser.set_defaults(command=None, parser=parser, whole=parser, verbose=False)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for title, added in GROUPS.items():
+        add_heading(commands, title)
+        for add in added:
+            add(commands)
     version.add(parser)
     add_verbose(parser)
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    modules = (
-        init,
-        doctor,
-        presets,
-        backends,
-        run,
-        profile,
-        runs,
-        report,
-        errors,
-        lineage,
-        reproduce,
-        tensorboard,
-        schema,
-        predict,
-        serve,
-        deploy,
-        edge,
-        compile,
-        submit,
-    )
-    for module in modules:
-        module.add(commands)
     return parser
 
 

@@ -72,7 +72,7 @@ def _demo() -> int:
 
 def _predict() -> None:
     from models.saved.predictor import load
-    from pipeline.terminal.console import silence
+    from pipeline.terminal.user_messages import silence
     from tflite.host.edge_classifier import EdgeClassifier
 
     print("\npredictions of the pushed SavedModel, and in brackets of its bundle for small devices:")

@@ -4,7 +4,7 @@ OUTPUT/
   artifacts/          each step's outputs, by step and execution (TFX's pipeline root)
   metadata.sqlite     TFX's metadata store: executions, inputs, cache (and .seal.json: its hash after a run)
   checkpoints/ID/     interrupted trainings: the newest three, by an ID of the settings that determine the result
-  runs/RUN/           run.json, log.txt, report.html
+  runs/RUN/           run.json, log.txt, logs/STEP.txt, report.html
   profiles/TIME/      of `transom profile`: profile.json, and a trace for TensorBoard
   serving/NAME/N/     pushed SavedModels: the folder that TF Serving watches
   edge/NAME/N/        the edge bundle of version N

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from models.presets.found_presets import FoundPreset, find_presets
 from models.presets.names.keras_hub_names import registered_presets
 from models.presets.preset_names import MINILM, PACKAGED
 from pipeline.terminal.columns import aligned
+from pipeline.terminal.wrapping import terminal_width
 from tflite.host.json_text import to_json
 
 _EXAMPLES = (
@@ -28,6 +30,8 @@ for a machine without a network, get the files elsewhere:
   Hugging Face   hf download google-bert/bert-base-uncased --local-dir bert {_FILES}
   KerasHub       python -c 'import kagglehub; {_KAGGLE}'   # --json has the handles
 Copy the folder, and name it: model: {{preset: ./bert}}. A handle that is in the hub's cache needs no network."""
+
+_WIDEST = 106
 
 
 def print_presets(*, as_json: bool) -> None:
@@ -48,7 +52,7 @@ def _lines(found: list[FoundPreset]) -> Iterator[str]:
         yield "on this machine, but of no use:"
         yield from (f"  {one.preset}: {one.problem}" for one in others)
     yield ""
-    yield "names of KerasHub, downloaded from Kaggle by the first run (millions of weights):"
+    yield "names of KerasHub (millions of weights), downloaded from Kaggle by the first run:"
     for family, details in FAMILIES.items():
         names = [
             f"{one.name} ({one.parameters / 1e6:.0f})" for one in registered_presets().values() if one.family == family
@@ -71,9 +75,10 @@ def _described(one: FoundPreset) -> str:
 
 
 def _wrapped(names: list[str]) -> Iterator[str]:
+    room = min(terminal_width(sys.stdout) or _WIDEST, _WIDEST) - len("    , ")
     line = ""
     for name in names:
-        if line and len(line) + len(name) > 100:
+        if line and len(line) + len(name) > room:
             yield f"    {line}"
             line = ""
         line += f"{', ' if line else ''}{name}"

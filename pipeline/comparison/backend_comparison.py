@@ -24,7 +24,8 @@ from pipeline.runs.error_causes import error_text
 from pipeline.runs.pipeline_run import run
 from pipeline.runs.temporary_folders import temporary_folder
 from pipeline.steps import BEFORE_TRAINING
-from pipeline.terminal.console import View, captured_output
+from pipeline.terminal.console import View
+from pipeline.terminal.run_log import captured_output
 from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 

@@ -39,7 +39,6 @@ def examine(
     """
     begin, report = time.monotonic(), Report(stream, as_json=as_json)
     try:
-        report.waiting("configuration")
         project, configuration = _load(given, overrides)
         queries = _start_queries(project)
         with stopping(queries):

@@ -19,7 +19,8 @@ from pipeline.paths import Paths
 from pipeline.runs.pipeline_run import run
 from pipeline.runs.temporary_folders import temporary_folder
 from pipeline.steps import BEFORE_TRAINING
-from pipeline.terminal.console import View, captured_output
+from pipeline.terminal.console import View
+from pipeline.terminal.run_log import captured_output
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from pipeline.paths import Paths
 from pipeline.preflight_beam import check_beam
 from pipeline.runs.temporary_folders import keep, scratch_folder
 from pipeline.steps import STEPS
-from pipeline.terminal.console import silence
+from pipeline.terminal.user_messages import silence
 
 
 def run(options: argparse.Namespace) -> int:

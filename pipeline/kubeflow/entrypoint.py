@@ -21,7 +21,8 @@ from models.runtime import prepare
 from pipeline.kubeflow.attempts import FailureNote
 from pipeline.runs.error_causes import known_error
 from pipeline.runs.interruption import INTERRUPTED
-from pipeline.terminal.console import View, shown_messages
+from pipeline.terminal.console import View
+from pipeline.terminal.user_messages import shown_messages
 
 if TYPE_CHECKING:
     from kfp.pipeline_spec import pipeline_spec_pb2

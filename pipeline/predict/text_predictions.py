@@ -15,7 +15,7 @@ from models.runtime import prepare
 from models.saved.model_locations import is_bundle, newest_version
 from pipeline.predict import input_texts
 from pipeline.predict.input_texts import InputText
-from pipeline.terminal.console import silence
+from pipeline.terminal.user_messages import silence
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TextIO
 from components.predictions.stored_predictions import StoredPredictions
 from components.report.html_page import visible
 from pipeline.reports.error_rows import ErrorRow
+from pipeline.terminal.wrapping import wrapped_for
 
 _NAMES = {"live": "live model", "linear": "linear model"}
 _MOST_LINES, _WIDEST, _MOST_SCORES = 4, 110, 3
@@ -40,7 +41,7 @@ def print_errors(
         remarks = [f"{_NAMES.get(name, name)}: {_text(value)}" for name, value in row.others.items()]
         remarks += [f"{name}: {visible(value)[:60]}" for name, value in list(row.columns.items())[:4]]
         if remarks:
-            print(f"    {'; '.join(remarks)}", file=stream)
+            print(wrapped_for(stream, f"    {'; '.join(remarks)}"), file=stream)
     if facts.task != "regression" and number > len(rows):
         print(f"\nand {number - len(rows):,} more: `transom errors --csv` prints all", file=stream)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import ConfigError
@@ -10,12 +11,13 @@ from pipeline.paths import Paths
 from pipeline.runs.run_records import FILE_NAME, RunRecord, all_runs, read_record
 
 
-def find_run(given: str, project: Path | None) -> tuple[RunRecord, Path]:
+def find_run(given: str, project: Path | None, overrides: Sequence[str] = ()) -> tuple[RunRecord, Path]:
     """The record and the folder of a run.
 
     Args:
         given: a run's name or the beginning of one, "last", or the path of a run's folder or of its run.json.
         project: the configuration file or its folder; not read if `given` is a path.
+        overrides: keys of the configuration with values, as for `--set`.
 
     Raises:
         ConfigError: there is no such run, there are several, or its record cannot be read.
@@ -25,7 +27,7 @@ def find_run(given: str, project: Path | None) -> tuple[RunRecord, Path]:
     if (folder / FILE_NAME).is_file():
         return _readable(folder)
     # The runs of a project whose configuration has become invalid can still be named by their folders.
-    paths = _paths(project)
+    paths = _paths(project, overrides)
     runs, names = paths.runs, [run.name for run in all_runs(paths)]
     if not names:
         raise ConfigError(f"a run in {runs}", got="no runs", expected="a run", fix="`transom run` starts the first")
@@ -43,12 +45,12 @@ def find_run(given: str, project: Path | None) -> tuple[RunRecord, Path]:
     return _readable(runs / found[0])
 
 
-def _paths(project: Path | None) -> Paths:
+def _paths(project: Path | None, overrides: Sequence[str]) -> Paths:
     from pipeline.configuration.loading import load
     from pipeline.configuration.project_file import find_project_file
 
     file = find_project_file(project)
-    return Paths.from_config(load(file, []), file)
+    return Paths.from_config(load(file, list(overrides)), file)
 
 
 def _readable(folder: Path) -> tuple[RunRecord, Path]:

@@ -30,7 +30,7 @@ from pipeline.runs.step_range import check_range, is_in_range
 from pipeline.runs.temporary_folders import process_folder, temporary_folder
 from pipeline.steps import CHECKS, TRAINER
 from pipeline.terminal import streams
-from pipeline.terminal.console import captured_output
+from pipeline.terminal.run_log import captured_output
 
 if TYPE_CHECKING:
     from pipeline.runs.local.local_runner import Outputs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from components.lineage.table_facts import TABLES_FILE
 from components.report.training_losses import read_losses
 from models.errors import GateError, NotBlessedError, TransomError
-from pipeline.runs.run_records import RunRecord
+from pipeline.runs.run_records import ALREADY_LIVE, UNCHANGED, RunRecord
 
 if TYPE_CHECKING:
     from pipeline.runs.local.local_runner import Outputs
@@ -61,13 +61,15 @@ def set_status(record: RunRecord, outputs: Outputs) -> TransomError | None:
     """
     pushed = outputs.get("Pusher", {}).get("pushed_model")
     if pushed is None and record.evaluation.get("blessed", True) and record.serving.get("blessed", True):
-        record.status = "finished"
+        record.status = UNCHANGED if record.is_idle() else "finished"
         return None
     properties = {} if pushed is None else pushed.custom_properties
     if pushed is not None and properties["pushed"].int_value:
         # A cached step pushed nothing in this run, even if it did in the run it was cached from.
         ran = any(step.name == "Pusher" and step.status == "done" for step in record.steps)
-        record.status = "pushed" if ran and properties["new"].int_value else "unchanged"
+        record.status = "pushed" if ran and properties["new"].int_value else ALREADY_LIVE
+        if record.is_idle():
+            record.status = UNCHANGED
         record.pushed = properties["pushed_destination"].string_value
         record.bundle = properties["pushed_bundle"].string_value if "pushed_bundle" in properties else ""
         return None

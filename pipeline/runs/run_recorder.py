@@ -6,8 +6,9 @@ import logging
 import resource
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models import heap
 from models.errors import TransomError
@@ -19,10 +20,11 @@ from pipeline.runs.interruption import Interruption, explain_interruption
 from pipeline.runs.other_training import OtherTraining
 from pipeline.runs.row_places import add_places
 from pipeline.runs.run_outcome import keep_findings, listed_rows, not_blessed_error, read_reports, set_status
-from pipeline.runs.run_records import LOG_NAME, RunRecord, StepRecord
+from pipeline.runs.run_records import LOG_NAME, STEP_LOGS, RunRecord, StepRecord, step_log
 from pipeline.runs.store import metadata_check
 from pipeline.steps import TRAINER
-from pipeline.terminal.console import View, forwarded_messages
+from pipeline.terminal.console import View
+from pipeline.terminal.user_messages import forwarded_messages
 
 if TYPE_CHECKING:
     from pipeline.runs.local.local_runner import Outputs
@@ -54,6 +56,7 @@ class RunRecorder:
         if former is not None and self._all_is_there():
             unchanged.repeat(former, self.record)
             self.view.say(f"{config.name}: run {self.record.name}, nothing has changed since run {former.name}")
+            self.planned([step.name for step in self.record.steps if step.status != "skipped"])
             for step in self.record.steps:
                 self.view.ended(step.name, step.status, 0.0)
             self._save()
@@ -130,6 +133,7 @@ class RunRecorder:
                 self._outputs,
                 from_steps=[from_step] if from_step else [],
                 to_steps=[to_step] if to_step else [],
+                logs=self.paths.runs / self.record.name / STEP_LOGS,
                 forks=self._training is None,
             )
         finally:
@@ -148,17 +152,21 @@ class RunRecorder:
             status = "interrupted"
             raise
         finally:
-            self.ended(TRAINER, status, time.monotonic() - begin)
+            self.ended(TRAINER, status, time.monotonic() - begin, {})
 
     def _unexpected(self, error: Exception) -> TransomError:
         step = next((step.name for step in self.record.steps if step.status == "failed"), "start")
         if is_disk_full(error):
             return disk_full_error(f"{step}: no room in {self.paths.output}")
+        folder = self.paths.runs / self.record.name
         return TransomError(
             f"{step}: {type(error).__name__}",
             got=str(error).strip().splitlines()[0][:500] if str(error).strip() else "",
-            fix=f"read {self.paths.runs / self.record.name / LOG_NAME}; if it looks like a bug in Transom, report it",
+            fix=f"read {step_log(folder, step) or folder / LOG_NAME}; if it looks like a bug in Transom, report it",
         )
+
+    def planned(self, steps: Sequence[str]) -> None:
+        self.view.plan(steps)
 
     def started(self, step: str) -> None:
         self.record.steps.append(StepRecord(step, "running"))
@@ -167,15 +175,15 @@ class RunRecorder:
         if self.interruption.requested:  # and caught by the previous step
             raise KeyboardInterrupt
 
-    def ended(self, step: str, status: str, seconds: float) -> None:
+    def ended(self, step: str, status: str, seconds: float, used: Mapping[str, Any]) -> None:
         if status == "skipped" and self._training is not None:
             return  # only a run with --from or --to names them
         if status == "skipped":
             self.record.steps.append(StepRecord(step, status))
         else:
             place = [one.name for one in self.record.steps].index(step)
-            self.record.steps[place] = StepRecord(step, status, round(seconds, 3))
-        self.view.ended(step, status, seconds)
+            self.record.steps[place] = StepRecord(step, status, round(seconds, 3), **used)
+        self.view.ended(step, status, seconds, used)
         self._save()
 
     def _note(self, text: str, step: str) -> None:

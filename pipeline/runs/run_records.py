@@ -17,17 +17,29 @@ from tflite.host.json_text import to_json
 
 FILE_NAME = "run.json"
 LOG_NAME = "log.txt"
+STEP_LOGS = "logs"
+ALREADY_LIVE = "already live"
+UNCHANGED = "unchanged"
 _TIME = "%Y-%m-%d %H:%M:%S"
 _KILLED = "ended without a report: its process was killed (`kill -9`, out of memory), or the machine went down"
 
 
 @dataclass
 class StepRecord:
-    """One step of a run: `status` is running, done, cached, skipped, interrupted or failed; `seconds` is wall time."""
+    """One step of a run.
+
+    Attributes:
+        status: running, done, cached, skipped, interrupted or failed.
+        seconds: wall time.
+        peak_memory_bytes: the largest resident set of its process, shared memory included; 0 if it had none.
+        cpu_seconds: of its process and that one's children; 0 if it had none.
+    """
 
     name: str
     status: str
     seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
 @dataclass
@@ -36,9 +48,9 @@ class RunRecord:
 
     Attributes:
         name: the run's name, which sorts by time.
-        status: running, pushed, unchanged (the model was live already: nothing was pushed), not blessed, finished
-            (--to ended it before the push), debugged (--debug ended it in the training), failed, interrupted or
-            unreadable.
+        status: running, pushed, already live (steps ran, but made the model that was live: nothing was pushed),
+            unchanged (no step had anything to do), not blessed, finished (--to ended it before the push), debugged
+            (--debug ended it in the training), failed, interrupted or unreadable.
         started, ended: local time; `ended` is "" while it runs.
         step: where a run stopped early: a step, or "checks", which come before the first.
         seconds: wall time so far.
@@ -85,6 +97,10 @@ class RunRecord:
         """Records an early end: status, reason and step (default: the last one that ran)."""
         self.status, self.error, self.step, self.ended = status, why, step or self._last_step(), now()
 
+    def is_idle(self) -> bool:
+        """Whether no step had anything to do."""
+        return bool(self.steps) and all(step.status in ("cached", "skipped") for step in self.steps)
+
     def _last_step(self) -> str:
         failed = [one.name for one in self.steps if one.status == "failed"]
         stopped = [one.name for one in self.steps if one.status in ("running", "interrupted")]
@@ -96,6 +112,12 @@ class RunRecord:
         folder = paths.runs / self.name
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / FILE_NAME, to_json(asdict(self), indent=1) + "\n")
+
+
+def step_log(folder: Path, step: str) -> Path | None:
+    """The log of a step in the folder of a run; None if there is none: it did nothing, or the run is an old one."""
+    file = folder / STEP_LOGS / f"{step}.txt"
+    return file if file.is_file() else None
 
 
 def now() -> str:
@@ -120,6 +142,8 @@ def _read(file: Path) -> RunRecord:
         for name, value in vars(RunRecord("", "", "", {})).items():
             if not isinstance(getattr(record, name), (int, float) if isinstance(value, float) else type(value)):
                 raise TypeError(f"{name} is {to_json(getattr(record, name))[:60]}")
+        if record.status == UNCHANGED and not record.is_idle():
+            record.status = ALREADY_LIVE  # earlier records had one word for both
         return record
     except (OSError, ValueError, TypeError, LookupError) as error:
         why = f"{file} cannot be read: {type(error).__name__}: {error}"
@@ -148,7 +172,8 @@ def all_runs(paths: Paths) -> list[RunRecord]:
 def _mark_killed(run: RunRecord, folder: Path) -> None:
     """Marks a run as killed, with the step, and the time of its last sign of life."""
     run.stop("interrupted", _KILLED)
-    last = max(file.stat().st_mtime for file in (folder / FILE_NAME, folder / LOG_NAME) if file.exists())
+    files = (folder / FILE_NAME, folder / LOG_NAME, *folder.glob(f"{STEP_LOGS}/*"))
+    last = max(file.stat().st_mtime for file in files if file.exists())
     run.ended = time.strftime(_TIME, time.localtime(last))
     _update_seconds(run, last)
     for step in run.steps:

@@ -1,20 +1,21 @@
-"""The tables that `transom run` and `transom runs` print from the runs' records."""
+"""What a run has found, as `transom run` prints it at its end: tables and sentences from its record."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.table import Table
 
 from components.data.formats.files import abbreviate
 from components.report.report_page import FILE_NAME as REPORT_NAME
+from models.training.progress import format_duration
 from pipeline.paths import Paths
 from pipeline.runs.calibration_lines import calibration_lines
-from pipeline.runs.run_records import RunRecord, all_runs
-from pipeline.steps import CHECKS
+from pipeline.runs.run_records import ALREADY_LIVE, UNCHANGED, RunRecord, step_log
 from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json
 
@@ -32,21 +33,43 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     """Prints the result of a run: training, metrics, slices, verdict, and where the model is."""
     if as_json:
         print(to_json({"event": "result", **asdict(record)}), file=stream, flush=True)
-        return
+    else:
+        print_record(record, paths.runs / record.name, stream)
+
+
+def print_record(record: RunRecord, folder: Path, stream: TextIO) -> None:
+    """Prints the result of a run whose files are in `folder`."""
     console = PlainConsole(stream)
+    _print_measurements(record, console)
+    console.print()
+    if record.verdict:
+        console.say(f"verdict: {record.verdict}")
+    for line in remarks(record):
+        console.say(line)
+    if number := sum(record.evaluation.get("label_errors", {}).get("found", {}).values()):
+        console.say(_label_errors(record, number))
+    if record.serving.get("requests") and record.serving["blessed"]:
+        console.say(record.serving["verdict"])
+    if record.edge:
+        console.say(record.edge["verdict"])
+    _print_outcome(record, folder, console)
+
+
+def _print_measurements(record: RunRecord, console: PlainConsole) -> None:
+    """Training, metrics, labels, slices, edge variants."""
     if record.training:
-        console.print(_training(record.training))
+        console.say(_training(record.training))
     overall = record.evaluation.get("metrics", {})
     if overall:
         console.print("", _metrics(record.evaluation), sep="\n")
         if unknown := overall.get("unknown_label_count"):
-            console.print(
+            console.say(
                 f"{_rows_with_labels(int(unknown))} that the training rows do not have: no answer is right there"
             )
         for line in calibration_lines(record.training.get("calibration") or {}, overall):
-            console.print(line)
+            console.say(line)
         for baseline in record.evaluation.get("baselines", {}).values():
-            console.print(_baseline(baseline))
+            console.say(_baseline(baseline))
     labels = record.evaluation.get("per_label", {})
     if 1 < len(labels) <= MOST_LABELS:
         console.print("", _labels(labels, _label_rows(record.evaluation)), sep="\n")
@@ -57,48 +80,46 @@ def print_summary(record: RunRecord, paths: Paths, stream: TextIO, *, as_json: b
     small = [entry["slice"] for entry in record.evaluation.get("small_slices", []) if entry["column"] != "label"]
     if small:
         least = record.evaluation["min_slice_size"]
-        console.print(f"too few rows to report (evaluation.min_slice_size is {least}): {abbreviate(small, MOST_SMALL)}")
+        console.say(f"too few rows to report (evaluation.min_slice_size is {least}): {abbreviate(small, MOST_SMALL)}")
     if record.edge:
         console.print("", _edge(record.edge), sep="\n")
         for row in record.edge["variants"]:
             if not row["chosen"]:
-                console.print(f"not chosen: {row['variant']} ({row['why']})")
-    console.print()
-    if record.verdict:
-        console.print(f"verdict: {record.verdict}")
-    for line in _remarks(record):
-        console.print(line)
-    _print_label_errors(record, paths, console)
-    if record.serving.get("requests") and record.serving["blessed"]:
-        console.print(record.serving["verdict"])
-    if record.edge:
-        console.print(record.edge["verdict"])
-    if record.status == "unchanged":
-        console.print("nothing new: the same model was live already, so nothing was pushed")
+                console.say(f"not chosen: {row['variant']} ({row['why']})")
+
+
+def _print_outcome(record: RunRecord, folder: Path, console: PlainConsole) -> None:
+    """What the run has changed, and where everything is. Commands and paths stay whole, so that they can be copied."""
+    if record.status == ALREADY_LIVE:
+        console.say("nothing new: the same model was live already, so nothing was pushed")
+    if record.status == UNCHANGED:
+        since = f" since run {record.repeats}" if record.repeats else ""
+        console.say(f"nothing new: nothing has changed{since}, so no step had anything to do")
     if record.pushed:
-        console.print(f"{'live:  ' if record.status == 'unchanged' else 'pushed:'}  {record.pushed}")
+        console.print(f"{'pushed:' if record.status == 'pushed' else 'live:  '}  {record.pushed}")
     if record.bundle:
         console.print(f"bundle:  {record.bundle}")
     if record.pushed:
         pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
         console.print(f'query:   transom predict {shlex.quote(record.pushed)} "your text"{pair}')
-    report = paths.runs / record.name / REPORT_NAME
+    report = folder / REPORT_NAME
     if report.is_file():
         console.print(f"report:  {report}")
-    console.print(f"run:     {paths.runs / record.name}   ({record.status}, {record.seconds:.0f} s)")
+    if record.status == "failed" and (log := step_log(folder, record.step)):
+        console.print(f"log:     {log}")
+    console.print(f"run:     {folder}   ({record.status}, {format_duration(record.seconds)})")
 
 
-def _remarks(record: RunRecord) -> list[str]:
+def remarks(record: RunRecord) -> list[str]:
     """What is doubtful about a model that is better than the baselines, or passes although it is not."""
     found = [one for one in record.evaluation.get("baselines", {}).values() if one["passed"] and one["sentence"]]
     return [f"{'warning' if one['warns'] else 'note'}: {one['sentence']}" for one in found]
 
 
-def _print_label_errors(record: RunRecord, paths: Paths, console: PlainConsole) -> None:
-    found = record.evaluation.get("label_errors", {}).get("found", {})
-    if number := sum(found.values()):
-        splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
-        console.print(f"labels:  {_rows_with_labels(number)} that may be wrong ({splits}): see the report")
+def _label_errors(record: RunRecord, number: int) -> str:
+    found = record.evaluation["label_errors"]["found"]
+    splits = ", ".join(f"{count} in {split}" for split, count in found.items() if count)
+    return f"labels:  {_rows_with_labels(number)} that may be wrong ({splits}): see the report"
 
 
 def _rows_with_labels(number: int) -> str:
@@ -147,18 +168,19 @@ def _metrics(evaluation: Mapping[str, Any]) -> Table:
     for one in baselines:
         on = f" on {one['rows']}" if one["rows"] != evaluation["rows"] else ""
         headings.append(_BASELINE_HEADINGS.get(one["name"], one["name"]) + on)
-    table = _table(*headings)
+    table = new_table(*headings)
+    table.columns[0].no_wrap = True  # the others give way
     for name, value in evaluation["metrics"].items():
         if name in COUNTS:  # the verdict gives the number of rows; a note reports invalid ones
             continue
-        cells = [_number(value)]
+        cells = [value_text(value)]
         if apart:
-            cells.append(_number(comparison["candidate"].get(name)))
+            cells.append(value_text(comparison["candidate"].get(name)))
         if live is not None:
-            cells.append(_number(live.get(name)))
+            cells.append(value_text(live.get(name)))
         if losses:
             cells.append(" to ".join(f"{bound:+.4f}" for bound in losses[name]) if name in losses else "")
-        cells += [_number(one["metrics"].get(name)) for one in baselines]
+        cells += [value_text(one["metrics"].get(name)) for one in baselines]
         table.add_row(name, *cells)
     return table
 
@@ -185,46 +207,47 @@ def _label_rows(evaluation: Mapping[str, Any]) -> dict[str, int]:
 def _labels(labels: Mapping[str, Mapping[str, Any]], rows: Mapping[str, int]) -> Table:
     """The metrics of each label, with the number of rows that they were measured on."""
     columns = [name for name in next(iter(labels.values())) if name not in COUNTS]
-    table = _table("label", *(["rows"] if rows else []), *columns)
+    table = new_table("label", *(["rows"] if rows else []), *columns)
     for label, metrics in labels.items():
         counted = [str(rows.get(label, 0))] if rows else []
-        table.add_row(label, *counted, *(_number(metrics.get(name)) for name in columns))
+        table.add_row(label, *counted, *(value_text(metrics.get(name)) for name in columns))
     return table
 
 
 def _slices(slices: list[Mapping[str, Any]], overall: Mapping[str, Any]) -> Table:
     shown = [name for name in HEADLINES if name in overall][:2]
-    table = _table("slice", "rows", *shown)
+    table = new_table("slice", "rows", *shown)
     for entry in slices[:MOST_SLICES]:
-        table.add_row(entry["slice"], str(entry["rows"]), *(_number(entry["metrics"].get(name)) for name in shown))
+        table.add_row(entry["slice"], str(entry["rows"]), *(value_text(entry["metrics"].get(name)) for name in shown))
     if len(slices) > MOST_SLICES:
         table.add_row(f"and {len(slices) - MOST_SLICES} more in run.json", *[""] * (len(shown) + 1))
     return table
 
 
 def _edge(report: Mapping[str, Any]) -> Table:
-    table = _table("edge variant", "MB", "same answer", "difference", "latency")
+    table = new_table("edge variant", "MB", "same answer", "difference", "latency")
     for row in report["variants"]:
         cost, parity, ratio = row.get("cost"), row.get("parity"), row.get("latency_ratio")
         table.add_row(
             row["variant"],
             f"{cost['bytes'] / 1e6:.2f}" if cost else "-",
             row.get("same_answer", "-"),
-            _number(parity["max_difference"]) if parity else "-",
+            value_text(parity["max_difference"]) if parity else "-",
             f"{ratio:.2f} x float32" if ratio is not None else "-",
         )
     return table
 
 
-def _table(*headings: str) -> Table:
-    """A table without lines: texts (the first column, and signatures) to the left, numbers to the right."""
+def new_table(*headings: str, left: Sequence[str] = ()) -> Table:
+    """A table without lines: texts (the first column, and those in `left`) to the left, numbers to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in (headings[0], "signature") else "right")
+        # What has no room goes on in the next line: by default a long word would lose its end.
+        table.add_column(heading, justify="left" if heading in (headings[0], *left) else "right", overflow="fold")
     return table
 
 
-def _number(value: Any) -> str:
+def value_text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return "-" if value is None else str(value)
@@ -232,7 +255,8 @@ def _number(value: Any) -> str:
 
 def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> None:
     """Prints the cost of bundles, a row per signature; the last column is the time relative to the first bundle."""
-    table = _table("bundle", "MB", "loads in ms", "memory MB", "signature", "ms", "p90", "ratio")
+    headings = ("bundle", "MB", "loads in ms", "memory MB", "signature", "ms", "p90", "ratio")
+    table = new_table(*headings, left=("signature",))
     first = {latency.signature: latency.median for latency in costs[0].latency_ms}
     for name, cost in zip(names, costs, strict=True):
         head = (name, f"{cost.bytes / 1e6:.2f}", f"{cost.load_ms:.1f}", f"{cost.memory_bytes / 1e6:.1f}")
@@ -242,44 +266,3 @@ def print_costs(names: Sequence[str], costs: Sequence[Cost], stream: TextIO) -> 
             table.add_row(*head, latency.signature, f"{latency.median:.3f}", f"{latency.p90:.3f}", ratio)
             head = ("",) * 4
     PlainConsole(stream).print(table)
-
-
-def print_runs(paths: Paths, stream: TextIO, *, as_json: bool) -> None:
-    """Prints the project's runs, newest last: time, duration, metrics, verdict, what stopped it, where the model is."""
-    runs = all_runs(paths)
-    if as_json:
-        for run in runs:
-            print(to_json(asdict(run)), file=stream)
-        return
-    if not runs:
-        print(f"no runs in {paths.runs}: `transom run` starts the first", file=stream)
-        return
-    shown = [name for name in HEADLINES if any(name in run.evaluation.get("metrics", {}) for run in runs)][:3]
-    line = f"{{:<18}}{{:>8}}  {{:<12}}{'{:>12}' * len(shown)}"
-    print(line.format("run", "seconds", "status", *shown).rstrip(), file=stream)
-    for run in runs:
-        values = (_number(run.evaluation.get("metrics", {}).get(name)) for name in shown)
-        print(line.format(run.name, f"{run.seconds:.0f}", run.status, *values).rstrip(), file=stream)
-        for detail in (run.verdict, *_remarks(run), _debugged(run), _stopped(run), run.pushed, run.bundle):
-            if detail:
-                print(f"    {detail}", file=stream)
-
-
-def _debugged(run: RunRecord) -> str:
-    """How far a run with --debug came; "" of any other."""
-    if not run.debug:
-        return ""
-    return f"a debug run: {len(run.debug['steps'])} of {run.debug['steps_wanted']} steps were finite"
-
-
-def _stopped(run: RunRecord) -> str:
-    """Where, when and why a run stopped early, or where it is now; "" if it finished."""
-    if run.status == "running":
-        step = run.steps[-1].name if run.steps else CHECKS
-        return f"at {step}, started {run.started}"
-    if not run.error:
-        return ""
-    what, *rest = [line.strip() for line in run.error.splitlines()]
-    got = rest[0].removeprefix("got:") or "".join(rest[1:2]) if rest and rest[0].startswith("got:") else ""
-    where = f"at {run.step}, {run.ended}: " if run.step else ""
-    return where + (f"{what}: {got.strip()}" if got else what)

@@ -31,7 +31,7 @@ from models.presets.preset_names import packaged_folder
 from models.training.elsewhere.installed_packages import environment_key
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
-from pipeline.runs.run_records import RunRecord, StepRecord, read_record
+from pipeline.runs.run_records import ALREADY_LIVE, UNCHANGED, RunRecord, StepRecord, read_record
 from pipeline.runs.store.live_artifacts import live_artifacts
 from pipeline.runs.store.metadata_check import AGAIN
 from pipeline.whole_files import write_whole
@@ -84,7 +84,7 @@ def repeat(former: RunRecord, record: RunRecord) -> None:
         record.evaluation = {**former.evaluation, "notes": notes}
     record.repeats, skipped = former.name, "skipped"
     record.steps = [StepRecord(one.name, skipped if one.status == skipped else "cached") for one in former.steps]
-    record.status = "unchanged" if former.status == "pushed" else former.status
+    record.status = former.status if former.status == "not blessed" else UNCHANGED
 
 
 def remember(
@@ -132,7 +132,7 @@ def _is_complete(record: RunRecord, to_step: str | None) -> bool:
         return False
     if record.status == "not blessed":
         return record.step == "Evaluator"
-    complete = ("pushed", "unchanged", "finished") if to_step else ("pushed", "unchanged")
+    complete = ("pushed", ALREADY_LIVE, UNCHANGED, *(("finished",) if to_step else ()))
     return record.status in complete and all(one.get("rule") != "drift" for one in record.findings)
 
 

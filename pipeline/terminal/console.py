@@ -6,15 +6,12 @@ Off the terminal, a long step reports its progress once a minute, so that the lo
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TextIO
 
 from rich.console import Console, ConsoleDimensions
@@ -22,9 +19,8 @@ from rich.live import Live
 from rich.text import Text
 
 from models.training.progress import format_duration
-from pipeline.terminal import streams
 from pipeline.terminal.live_line import live_line
-from serving.tensorflow_noise import filtered
+from pipeline.terminal.wrapping import wrapped_for
 from tflite.host.json_text import to_json
 
 MARKS = {
@@ -56,6 +52,10 @@ class PlainConsole(Console):
                 return ConsoleDimensions(width, height)
         return super().size
 
+    def say(self, text: str) -> None:
+        """Prints sentences; a terminal gets them wrapped between words."""
+        self.print(Text(wrapped_for(self.file, text)))
+
 
 @dataclass
 class _Running:
@@ -74,15 +74,32 @@ class View:
         stream: the output; it gets colour and live updates only if it is a terminal.
         as_json: one JSON object a line instead of text.
         every: seconds between progress lines of a step, if there is no live line.
+        verbose: tell the memory and the processor time of each step.
     """
 
-    def __init__(self, stream: TextIO, as_json: bool = False, every: float = 60.0) -> None:
+    def __init__(self, stream: TextIO, as_json: bool = False, every: float = 60.0, *, verbose: bool = False) -> None:
         self.console = PlainConsole(stream)
-        self.as_json = as_json
+        self.as_json, self._verbose = as_json, verbose
         self._is_live = stream.isatty() and not self.console.is_dumb_terminal and not as_json
         self._every = every
         self._live: Live | None = None
         self._running: dict[str, _Running] = {}
+        self._planned: Sequence[str] = ()
+        self._numbers: dict[str, int] = {}
+
+    def plan(self, steps: Sequence[str]) -> None:
+        """The steps to come, without those that are skipped: from now on each is shown as one of so many."""
+        self._planned, self._numbers = steps, {}
+
+    def _number(self, step: str) -> dict[str, int]:
+        """Which of the planned steps it is, in the order in which they begin, and of how many; empty if it is none."""
+        if step not in self._planned:
+            return {}
+        return {"number": self._numbers.setdefault(step, len(self._numbers) + 1), "steps": len(self._planned)}
+
+    def _place(self, step: str) -> str:
+        number = self._number(step)
+        return f"{number['number']} of {number['steps']}" if number else ""
 
     def say(self, text: str, step: str = "") -> None:
         """One line about a step (default: the one that began last), or about the run if no step is in progress."""
@@ -91,16 +108,17 @@ class View:
             self._json({"event": "note", "step": step, "text": text})
         else:
             named = f"{step}: " if len(self._running) > 1 else ""
-            self.console.print(Text(f"    {named}{text}" if step else text))
+            self.console.say(f"    {named}{text}" if step else text)
 
     def _last(self) -> str:
         return next(reversed(self._running), "")
 
     def started(self, step: str) -> None:
         running = _Running(time.monotonic())
+        self._number(step)
         self._running = {**self._running, step: running}
         if self.as_json:
-            self._json({"event": "started", "step": step})
+            self._json({"event": "started", "step": step, **self._number(step)})
         if self._is_live:
             if self._live is None:
                 self._live = Live(
@@ -121,6 +139,12 @@ class View:
         """With `as_json`, a line of any content."""
         self._json(event)
 
+    def show_above(self, text: str) -> bool:
+        """Prints lines above the live line; returns False if there can be none, and prints nothing."""
+        if self._is_live:
+            self.console.print(Text(text))
+        return self._is_live
+
     def progress(self, note: str, step: str = "", amounts: Mapping[str, Any] | None = None) -> None:
         """Reports the progress of a step (default: the one that began last).
 
@@ -136,7 +160,12 @@ class View:
         if self.as_json:
             self._json({"event": "progress", "step": step, "text": note, **(amounts or {})})
 
-    def ended(self, step: str, status: str, seconds: float) -> None:
+    def ended(self, step: str, status: str, seconds: float, used: Mapping[str, float] | None = None) -> None:
+        """A step ended.
+
+        Args:
+            used: `peak_memory_bytes` and `cpu_seconds` of its process, if it had one.
+        """
         running = self._running.get(step)
         if running is not None:
             running.ended.set()
@@ -147,10 +176,13 @@ class View:
             self._live.stop()
             self._live = None
         if self.as_json:
-            self._json({"event": "ended", "step": step, "status": status, "seconds": round(seconds, 3)})
+            event = {"event": "ended", "step": step, "status": status, "seconds": round(seconds, 3)}
+            self._json({**event, **self._number(step), **(used or {})})
             return
         mark, style = MARKS[status]
         took = f"{seconds:8.1f} s" if status not in _NOT_RUN else f"{status:>10}"
+        if used and self._verbose:
+            took += f"   {used['peak_memory_bytes'] / 1e6:6,.0f} MB at most, {used['cpu_seconds']:,.1f} s of CPU"
         self.console.print(Text.assemble((f"  {mark} ", style), f"{step:<18}", (took, "dim")))
 
     @contextmanager
@@ -179,7 +211,8 @@ class View:
 
     def _lines(self) -> Text:
         now, width = time.monotonic(), self.console.width
-        lines = [live_line(step, now - one.begin, one.note, width) for step, one in self._running.items()]
+        running = self._running.items()
+        lines = [live_line(step, now - one.begin, one.note, width, self._place(step)) for step, one in running]
         return Text("\n").join(lines)
 
     def _beat(self, step: str, running: _Running) -> None:
@@ -189,103 +222,8 @@ class View:
                 self._json({"event": "progress", "step": step, "text": running.note, "seconds": round(seconds, 3)})
             else:
                 note = f": {running.note}" if running.note else ""
-                self.console.print(Text(f"    {step}, {format_duration(seconds)} so far{note}"))
+                place = f" ({self._place(step)})" if self._place(step) else ""
+                self.console.print(Text(f"    {step}{place}, {format_duration(seconds)} so far{note}"))
 
     def _json(self, event: dict[str, Any]) -> None:
         print(to_json(event), file=self.console.file, flush=True)
-
-
-class _MessageHandler(logging.Handler):
-    """Calls a function with the text of each log record, its step ("" if it has none), and its amounts, if any."""
-
-    def __init__(self, handle_message: Callable[..., None]) -> None:
-        super().__init__(logging.INFO)
-        self._handle_message = handle_message
-
-    def emit(self, record: logging.LogRecord) -> None:
-        more = {"amounts": vars(record)["amounts"]} if "amounts" in vars(record) else {}
-        self._handle_message(record.getMessage(), getattr(record, "step", ""), **more)
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Hides the libraries' messages on standard error, C++ included, except for errors."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with filtered():
-            yield
-    finally:
-        logging.disable(before)
-
-
-@contextmanager
-def captured_output(log_file: Path, as_json: bool, verbose: bool) -> Iterator[View]:
-    """Yields the view of a run, and sends everything that libraries print, C++ included, to a log file.
-
-    With `verbose` the libraries' output is left alone. The messages to the user go to the log, too.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    terminal = streams.open_resilient_output(os.dup(1), plain=not as_json)
-    saved = os.dup(1), os.dup(2)
-    try:
-        with shown_messages(View(terminal, as_json)) as view, contextlib.ExitStack() as stack:
-            if not verbose:
-                log_file.parent.mkdir(parents=True, exist_ok=True)
-                log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-                os.dup2(log, 1)
-                os.dup2(log, 2)
-                os.close(log)
-                handler = logging.FileHandler(log_file, encoding="utf-8")
-                handler.setFormatter(logging.Formatter("%(asctime)s transom: %(message)s"))
-                stack.enter_context(_attached(handler))
-            yield view
-    finally:
-        for stream, descriptor, number in ((sys.stdout, saved[0], 1), (sys.stderr, saved[1], 2)):
-            try:
-                stream.flush()
-            except OSError:  # the log's disk is full: the terminal must still get the error
-                streams.drop_output(number)
-                stream.flush()
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        terminal.close()
-
-
-@contextmanager
-def shown_messages(view: View) -> Iterator[View]:
-    """Shows the messages that steps log for the user below the logger "transom".
-
-    "transom": permanent lines; "transom.figures": permanent lines whose content the run's record has already;
-    "transom.progress": the progress of the current step.
-    """
-    messages_logger, progress_logger = logging.getLogger("transom"), logging.getLogger("transom.progress")
-    before = messages_logger.level, messages_logger.propagate, progress_logger.propagate
-    messages_logger.setLevel(logging.INFO)
-    messages_logger.propagate = progress_logger.propagate = False  # or the libraries' handlers print it too
-    try:
-        with _attached(_MessageHandler(view.say)), _attached(_MessageHandler(view.progress), progress_logger):
-            yield view
-    finally:
-        messages_logger.setLevel(before[0])
-        messages_logger.propagate, progress_logger.propagate = before[1:]
-
-
-@contextmanager
-def _attached(handler: logging.Handler, logger: logging.Logger | None = None) -> Iterator[None]:
-    """Gives the handler the records of a logger (default: the messages to the user) in the block, then closes it."""
-    logger = logger or logging.getLogger("transom")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-
-
-def forwarded_messages(handle_message: Callable[[str, str], None]) -> AbstractContextManager[None]:
-    """Calls a function with each message to the user in the block, and its step, except for figures and progress."""
-    handler = _MessageHandler(handle_message)
-    handler.addFilter(lambda record: record.name == "transom")
-    return _attached(handler)

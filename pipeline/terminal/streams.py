@@ -9,6 +9,8 @@ import io
 import os
 import sys
 
+from pipeline.terminal.wrapping import wrapped_for
+
 ESCAPE, PLAIN = "transom.escape", "transom.plain"
 _PLAIN = {"…": "...", "✓": "+", "✗": "x", "×": "x", "≥": ">=", "≤": "<=", "–": "-", "’": "'", "“": '"', "”": '"'}
 
@@ -64,12 +66,16 @@ def drop_output(number: int = 1) -> None:
     os.close(null_device)
 
 
-def print_message(line: str) -> None:
-    """Prints a message on standard error, after the output so far. If it cannot be printed, it is dropped."""
+def print_message(text: str, *, wrap: bool = True) -> None:
+    """Prints a message on standard error, after the output so far. If it cannot be printed, it is dropped.
+
+    Args:
+        wrap: on a terminal, end its lines between words.
+    """
     with contextlib.suppress(OSError):
         flush()
     try:
-        print(line, file=sys.stderr, flush=True)
+        print(wrapped_for(sys.stderr, text) if wrap else text, file=sys.stderr, flush=True)
     except OSError:
         drop_output(2)
 

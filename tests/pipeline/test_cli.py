@@ -15,7 +15,7 @@ import pytest
 
 from components.config import Severity
 from models.errors import ConfigError, DataError
-from pipeline.cli import _parse, _parser, main
+from pipeline.cli import GROUPS, _parse, _parser, main
 from pipeline.config import ProjectConfig
 from pipeline.configuration.reference import json_schema, markdown
 from pipeline.configuration.yaml_text import read_yaml
@@ -140,6 +140,21 @@ def test_verbose_may_stand_before_the_command_and_behind_it() -> None:
     for arguments in (["-v", "runs"], ["runs", "-v"], ["-v", "runs", "-v"]):
         assert _parse(arguments).verbose
     assert not _parse(["runs"]).verbose
+
+
+def test_the_help_fits_a_screen_and_groups_every_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 80
+    listed = [line for line in lines if re.match(r" {4}\w", line)]
+    assert all(re.match(r"    [\w-]+ +\w", line) for line in listed), "a summary that takes two lines"
+    assert {line.split()[0] for line in listed} == set(_parser()._get_positional_actions()[0].choices or ())
+    assert [title for title in GROUPS if f"  {title}" in lines] == list(GROUPS)
 
 
 def test_help_loads_neither_tensorflow_nor_pydantic(repository: Path) -> None:

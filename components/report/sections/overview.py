@@ -11,10 +11,18 @@ from components.report.wording import cut, interval, megabytes, number, seconds,
 
 PRIMARY = {"single_label": "accuracy", "multi_label": "micro_f1", "regression": "spearman"}
 """The metric that most people know."""
-_TONES = {"pushed": "good", "unchanged": "good", "failed": "bad", "not blessed": "bad", "interrupted": "bad"}
+_TONES = {
+    "pushed": "good",
+    "already live": "good",
+    "unchanged": "good",
+    "failed": "bad",
+    "not blessed": "bad",
+    "interrupted": "bad",
+}
 _STATUS = {
     "pushed": "pushed: the new model is live",
-    "unchanged": "nothing new: this model was live already",
+    "already live": "nothing new: this model was live already",
+    "unchanged": "nothing new: no step had anything to do",
     "not blessed": "not pushed: the model did not pass its gates",
     "finished": "ended before a push",
     "failed": "stopped by an error",

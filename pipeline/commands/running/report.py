@@ -14,7 +14,7 @@ def add(commands: Commands) -> None:
         commands,
         "report",
         report,
-        "open the page of a run: what it found, and what to do next",
+        "open the page of a run, with what to do next",
         "Every run ends with one page, runs/NAME/report.html: the verdict, metrics with intervals, confused labels, "
         "wrong rows, slices, calibration, data, training, serving, small devices and origin. It is one file without "
         "scripts that needs no network. This command makes it again from the run's record, prints its path and, on "

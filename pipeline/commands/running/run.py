@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.arguments import Commands, add_command, add_config, positive_number
+from pipeline.commands.arguments import Commands, add_command, add_config, positive_number, step_name
 from pipeline.steps import BASELINES_STEP, DESCRIPTIONS, EDGE_STEPS
 
 _DEBUG_STEPS = 8
@@ -39,9 +39,13 @@ def add(commands: Commands) -> None:
     )
     add_config(parser)
     parser.add_argument(
-        "--from", dest="from_step", metavar="STEP", help="start here, with the last results of the earlier steps"
+        "--from",
+        dest="from_step",
+        type=step_name,
+        metavar="STEP",
+        help="start here, with the last results of the earlier steps",
     )
-    parser.add_argument("--to", dest="to_step", metavar="STEP", help="stop after this step")
+    parser.add_argument("--to", dest="to_step", type=step_name, metavar="STEP", help="stop after this step")
     parser.add_argument("--debug", action="store_true", help="train a few steps eagerly, each layer checked")
     parser.add_argument(
         "--steps",

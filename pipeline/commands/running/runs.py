@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from pipeline.commands.arguments import Commands, add_command, add_config, positive_number, project_paths
+from pipeline.commands.arguments import (
+    Commands,
+    add_command,
+    add_config,
+    add_project,
+    add_set,
+    positive_number,
+    project_paths,
+    run_name,
+)
 
 
 def add(commands: Commands) -> None:
@@ -13,31 +23,66 @@ def add(commands: Commands) -> None:
         commands,
         "runs",
         runs,
-        "list the runs of a project and their outcomes",
-        "Prints a line per run, oldest first: when it began, how long it took, how it ended and its metrics; below it "
-        "the verdict, or where, when and why it stopped; and where its model is.\n"
-        "How a run ended: pushed; not blessed (measured, and not good enough); finished (--to ended it before the "
-        "push); debugged (--debug ended it in the training, where all was finite); failed (a step stopped it: bad "
-        "data, wrong settings, a full disk); interrupted (Ctrl-C, or its process was killed); running.",
+        "list the runs of a project, or show one",
+        "Prints a line per run, newest last: how long it took, how it ended, and its metrics. Of a run that is named: "
+        "its steps with the memory and the processor time that each took, all that it found, and what stopped it.\n"
+        "How a run ended: pushed; already live (it made the model that was live before); unchanged (no step had "
+        "anything to do); not blessed (measured, and not good enough); finished (--to ended it before the push); "
+        "debugged (--debug ended it in the training, where all was finite); failed (a step stopped it: bad data, "
+        "wrong settings, a full disk); interrupted (Ctrl-C, or its process was killed); running.",
         """
         transom runs                                   of the transom.yaml of the current folder
+        transom runs -v                                with the verdict of each, and where its model is
+        transom runs last                              all of the last run
+        transom runs 20261130-142045                   all of a run by its name, or the beginning of it
         transom runs reviews/                          of another project
         transom runs --json | tail -1 | jq .verdict    the last run's whole record is one JSON object
         """,
+        verbose="show for each run its verdict, or why it stopped, and where its model is",
     )
-    add_config(parser)
+    parser.add_argument(
+        "named",
+        type=run_name,
+        nargs="?",
+        metavar="RUN|YAML",
+        help='name of a run, or the beginning of it, or "last", or its folder; or a project: its configuration, or '
+        "its folder (default: transom.yaml in the current folder)",
+    )
+    add_project(parser)
+    add_set(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object per line: whole records")
-    _add_clean(commands)
 
 
 def runs(options: argparse.Namespace) -> int:
-    from pipeline.runs.run_tables import print_runs
+    from models.errors import ConfigError
+    from pipeline.reports.run_choice import find_run
+    from pipeline.runs.run_list import print_run, print_runs
 
-    print_runs(project_paths(options), sys.stdout, as_json=options.json)
+    options.config = options.project
+    if options.named is not None and _is_project(options.named):
+        if options.project is not None:
+            raise ConfigError(
+                "the project",
+                got=f"{options.named} and --project {options.project}",
+                expected="one project",
+                fix="leave one of them out",
+            )
+        options.config = Path(options.named)
+    elif options.named is not None:
+        record, folder = find_run(options.named, options.project, options.set)
+        print_run(record, folder, sys.stdout, as_json=options.json)
+        return 0
+    print_runs(project_paths(options), sys.stdout, as_json=options.json, verbose=options.verbose)
     return 0
 
 
-def _add_clean(commands: Commands) -> None:
+def _is_project(named: str) -> bool:
+    """Whether an argument means a project: a configuration, or a folder that is not a run's."""
+    path = Path(named)
+    return path.suffix.lower() in (".yaml", ".yml") or (path.is_dir() and not (path / "run.json").is_file())
+
+
+def add_clean(commands: Commands) -> None:
     parser = add_command(
         commands,
         "clean",

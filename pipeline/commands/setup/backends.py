@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         commands,
         "backends",
         list_backends,
-        "list, install and remove JAX and PyTorch, which can train instead of TensorFlow",
+        "list, install and remove JAX and PyTorch for training",
         f"{_LISTS}\n"
         "To train with your own build of one, for example for your GPU, name its interpreter in TRANSOM_JAX_PYTHON or "
         "TRANSOM_TORCH_PYTHON: docs/backends.md.",
@@ -45,7 +45,7 @@ def _add_comparison(commands: Commands) -> None:
         commands,
         "compare-backends",
         compare,
-        "train some of your rows on each installed framework, and say which to pick",
+        "train some rows on each framework, say which to pick",
         "Prepares the project's rows (the steps up to Transform, unless they are done), then trains its model "
         "for some steps on TensorFlow and on each framework that `transom backends` shows as installed, one after the "
         "other. Prints useful tokens per second, the time to start and to the end of the first step (mostly "

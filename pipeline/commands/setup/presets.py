@@ -12,7 +12,7 @@ def add(commands: Commands) -> None:
         commands,
         "presets",
         presets,
-        "list the pretrained encoders that model.preset can name",
+        "list pretrained encoders that model.preset can name",
         "Prints the pretrained encoders on this machine (in packages, and in the caches of Hugging Face and Kaggle), "
         "the names that KerasHub knows, what a handle looks like, and how to get each onto a machine without a "
         "network. Downloads nothing.\n"

@@ -28,7 +28,7 @@ _PLAN_FLAGS = (
 
 
 def add(commands: Commands) -> None:
-    steps = add_group(commands, "deploy", "write manifests for TF Serving; promote a canary or roll it back")
+    steps = add_group(commands, "deploy", "write manifests for TF Serving; promote, roll back")
     parser = add_command(
         steps,
         "render",

@@ -12,6 +12,7 @@ from typing import Any
 from models.errors import ConfigError
 from pipeline.commands.arguments import Commands, add_command, add_file, add_group, add_texts
 from pipeline.commands.shipping.predict import predict
+from pipeline.terminal.wrapping import wrapped_for
 from tflite.convert.variants import VARIANTS
 
 _BUNDLE = "a bundle, a folder of versions, or a run's output folder"
@@ -19,7 +20,7 @@ _CONSTANTS_SHOWN = 10
 
 
 def add(commands: Commands) -> None:
-    steps = add_group(commands, "edge", "write, query and inspect bundles for phones and small devices")
+    steps = add_group(commands, "edge", "write, query and inspect bundles for small devices")
     _add_export(steps)
     _add_run(steps)
     _add_bench(steps)
@@ -113,7 +114,7 @@ def export(options: argparse.Namespace) -> int:
     from models.runtime import prepare
     from pipeline.predict.input_texts import from_file
     from pipeline.runs.temporary_folders import temporary_folder
-    from pipeline.terminal.console import silence
+    from pipeline.terminal.user_messages import silence
     from tflite.host.manifest import MODEL_FILE
 
     rows = [] if options.file is None else from_file(options.file, options.model, options.column)
@@ -201,7 +202,8 @@ def inspect(options: argparse.Namespace) -> int:
     print(f"{manifest.name}: {manifest.task}, {manifest.variant}, {len(content):,} bytes")
     print(f"signatures: {', '.join(contents['signatures'])}")
     print(f"files inside: {', '.join(contents['associated_files']) or 'none'}")
-    print("operations: " + ", ".join(f"{name} {count}" for name, count in contents["operations"].items()))
+    counted = ", ".join(f"{name} {count}" for name, count in contents["operations"].items())
+    print(wrapped_for(sys.stdout, f"operations: {counted}"))
     print(f"constants, the largest of {len(constants)}:")
     for constant in constants[:_CONSTANTS_SHOWN]:
         print(f"  {constant.size:>12,}  {constant.dtype:8} {list(constant.shape)!s:16} {constant.name}")

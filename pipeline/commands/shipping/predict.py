@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.arguments import Commands, add_command, add_texts
+from pipeline.commands.arguments import Commands, add_command, add_texts, path_or_url
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +26,9 @@ def add(commands: Commands) -> None:
         transom predict pairs-out "A man eats." --pair "A man is eating."
         """,
     )
-    parser.add_argument("model", metavar="MODEL", help="output, push or version folder, bundle, or URL")
+    parser.add_argument(
+        "model", type=path_or_url, metavar="MODEL", help="output, push or version folder, bundle, or URL"
+    )
     add_texts(parser)
     parser.add_argument(
         "--model", dest="served", metavar="NAME", help="the served model's name, if the URL does not end with it"

@@ -154,7 +154,8 @@ def _last_peak(project: Project | None) -> int:
         return 0
     from pipeline.runs.run_records import all_runs
 
-    return next((run.peak_memory_bytes for run in reversed(all_runs(project.paths)) if run.peak_memory_bytes), 0)
+    ran = [run for run in all_runs(project.paths) if run.peak_memory_bytes and not run.is_idle()]
+    return ran[-1].peak_memory_bytes if ran else 0
 
 
 def _machine_memory(root: Path) -> tuple[int, int] | None:

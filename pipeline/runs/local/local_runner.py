@@ -7,11 +7,11 @@ The steps' order decides which error counts: that of the first step that fails, 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import re
 import shutil
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection as multiprocessing_connection
 from pathlib import Path
@@ -22,15 +22,17 @@ from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
-from tfx.orchestration.portable import partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.evaluation.live.evaluation_reuse import REUSED
-from models.errors import ConfigError, Interrupted
+from models.errors import Interrupted
 from models.runtime import can_fork, usable_cores
 from pipeline.runs.interruption import is_interruption
+from pipeline.runs.local.partial_runs import check_reused, skip_steps, use_newest_results
 from pipeline.runs.local.step_launcher import Outputs as Outputs
 from pipeline.runs.local.step_launcher import StepLauncher
+from pipeline.runs.local.step_logs import StepLog
 from pipeline.runs.local.step_processes import StepProcess
 from pipeline.runs.store.artifact_files import record_files
 from pipeline.runs.store.clean_up import temporary_folders
@@ -39,16 +41,20 @@ from serving.server.run.process_memory import available
 
 # The memory that must be available for another step to begin beside one that runs.
 _ROOM_BYTES = 2 * 2**30
+_COPY_SECONDS = 1.0  # between two looks at the logs of running steps
 
 
 class StepListener(Protocol):
     """Receives the begin and end of each step."""
 
+    def planned(self, steps: Sequence[str]) -> None:
+        """The steps that come now, in their order, without those that are skipped."""
+
     def started(self, step: str) -> None:
         """A step begins."""
 
-    def ended(self, step: str, status: str, seconds: float) -> None:
-        """A step ended: `status` is done, cached, skipped, interrupted or failed."""
+    def ended(self, step: str, status: str, seconds: float, used: Mapping[str, float]) -> None:
+        """A step ended: `status` is done, cached, skipped, interrupted or failed; `used`: see `StepProcess`."""
 
 
 def run(
@@ -59,6 +65,7 @@ def run(
     from_steps: Collection[str] = (),
     to_steps: Collection[str] = (),
     forks: bool = True,
+    logs: Path | None = None,
 ) -> None:
     """Runs a pipeline on this machine.
 
@@ -68,6 +75,7 @@ def run(
         from_steps: run only these steps and those that depend on them, with the newest results of earlier steps.
         to_steps: run only these steps and those that they depend on.
         forks: give steps processes of their own, where that is possible.
+        logs: the folder of the logs, a file STEP.txt for each step that does something; None for none.
 
     Raises:
         ConfigError: there is no step to run, or a step that is skipped has never run.
@@ -80,19 +88,20 @@ def run(
     connections = deployment.metadata_connection_config
     connection = getattr(connections, connections.WhichOneof("connection_config"))
     if from_steps or to_steps:
-        _skip_steps(spec, from_steps, to_steps)
+        skip_steps(spec, from_steps, to_steps)
     nodes = []
     for node in (entry.pipeline_node for entry in spec.nodes):
         if node.execution_options.HasField("skip"):
-            listener.ended(node.node_info.id, "skipped", 0.0)
+            listener.ended(node.node_info.id, "skipped", 0.0, {})
             continue
         if node.execution_options.run.perform_snapshot:
             with metadata.Metadata(connection) as store:
-                _use_newest_results(store, spec, from_steps)
-                _check_reused(store, run_id, from_steps)
+                use_newest_results(store, spec, from_steps)
+                check_reused(store, run_id, from_steps)
         nodes.append(node)
     root = Path(pipeline.pipeline_info.pipeline_root)
-    _Schedule(nodes, spec, connection, root, listener, outputs, forks).run()
+    listener.planned([node.node_info.id for node in nodes])
+    _Schedule(nodes, spec, connection, root, listener, outputs, forks, logs).run()
 
 
 @dataclass
@@ -114,10 +123,12 @@ class _Schedule:
         listener: StepListener,
         outputs: Outputs,
         forks: bool,
+        logs: Path | None = None,
     ) -> None:
         self._nodes: dict[str, pipeline_pb2.PipelineNode] = {node.node_info.id: node for node in nodes}
         self._spec, self._connection, self._root = spec, connection, root
-        self._listener, self._outputs, self._forks = listener, outputs, forks
+        self._listener, self._outputs, self._forks, self._logs = listener, outputs, forks, logs
+        self._used: dict[str, Mapping[str, float]] = {}
         self._needed = {step: _needed(node) & self._nodes.keys() for step, node in self._nodes.items()}
         self._waiting = list(self._nodes)
         self._running: dict[str, _RunningStep] = {}
@@ -176,23 +187,30 @@ class _Schedule:
         """Begins a step, and ends it if a former result of it is still valid."""
         self._waiting.remove(step)
         begin = time.monotonic()
+        log = None if self._logs is None else StepLog(step, self._logs / f"{step}.txt")
         try:
             self._listener.started(step)
             launcher = StepLauncher(self._nodes[step], self._spec, self._connection)
             if not launcher.prepare():
                 self._keep(step, launcher, begin, status="cached")
             elif self._forks and can_fork():
-                process = StepProcess.start(step, launcher.execute)
+                process = StepProcess.start(step, launcher.execute, log)
                 self._running[step] = _RunningStep(launcher, process, begin)
+                self._used[step] = process.used
             else:
-                self._finish(step, launcher, begin, launcher.execute)
+                with contextlib.nullcontext() if log is None else log.capturing():
+                    self._finish(step, launcher, begin, launcher.execute)
         except BaseException as error:  # noqa: BLE001
             self._fail(step, begin, error)
 
     def _await(self) -> None:
-        """Waits until a process has sent something, or has ended, and handles that."""
+        """Waits a second, or until a process has sent something or has ended, and handles that."""
         by_connection = {one.process.connection: step for step, one in self._running.items()}
-        for ready in multiprocessing_connection.wait(list(by_connection)):
+        sent = multiprocessing_connection.wait(list(by_connection), _COPY_SECONDS)
+        for one in self._running.values():
+            if one.process.log is not None:
+                one.process.log.copy()
+        for ready in sent:
             step = by_connection[ready]  # type: ignore[index]  # of typeshed's union
             one = self._running[step]
             if not one.process.receive():
@@ -220,14 +238,17 @@ class _Schedule:
             for artifact in found.values():
                 record_files(self._root, artifact.id, Path(artifact.uri))
         self._ended.add(step)
-        self._listener.ended(step, "cached" if _is_reused(found) else status, time.monotonic() - begin)
+        self._tell(step, "cached" if _is_reused(found) else status, begin)
+
+    def _tell(self, step: str, status: str, begin: float) -> None:
+        self._listener.ended(step, status, time.monotonic() - begin, self._used.get(step, {}))
 
     def _fail(self, step: str, begin: float, error: BaseException) -> None:
         """Handles an error of a step: those after it are stopped, those before it go on."""
         interrupted = is_interruption(error)
         if isinstance(error, Interrupted):
             error.step = step
-        self._listener.ended(step, "interrupted" if interrupted else "failed", time.monotonic() - begin)
+        self._tell(step, "interrupted" if interrupted else "failed", begin)
         if interrupted and not self._errors:
             raise error if isinstance(error, KeyboardInterrupt) else KeyboardInterrupt from error
         if not isinstance(error, Exception):
@@ -248,45 +269,6 @@ def _needed(node: pipeline_pb2.PipelineNode) -> set[str]:
     if node.node_info.id not in BEGINS_EARLY:
         return set(node.upstream_nodes)
     return {channel.producer_node_query.id for one in node.inputs.inputs.values() for channel in one.channels}
-
-
-def _skip_steps(spec: pipeline_pb2.Pipeline, from_steps: Collection[str], to_steps: Collection[str]) -> None:
-    partial_run_utils.mark_pipeline(spec, from_nodes=from_steps or None, to_nodes=to_steps or None)
-    if all(entry.pipeline_node.execution_options.HasField("skip") for entry in spec.nodes):
-        raise ConfigError(
-            "--from and --to",
-            got=f"no step between {', '.join(from_steps)} and {', '.join(to_steps)}",
-            expected="a step and one that depends on it",
-            fix="leave one of them out",
-        )
-
-
-def _use_newest_results(store: metadata.Metadata, spec: pipeline_pb2.Pipeline, from_steps: Collection[str]) -> None:
-    """Adopts the newest results of the skipped steps for this run."""
-    try:
-        partial_run_utils.snapshot(store, spec)
-    except LookupError as error:  # "node context NAME.STEP not found …", "No … found for node_id STEP in …"
-        missing = re.search(r"(?:\.|node_id )([A-Z]\w+)", str(error))
-        raise ConfigError(
-            f"--from {', '.join(from_steps)}",
-            got=f"{missing.group(1) if missing else 'an earlier step'} did not finish in the last run",
-            expected="a last run in which all earlier steps finished: their results are used",
-            fix="run without --from first",
-        ) from error
-
-
-def _check_reused(store: metadata.Metadata, run_id: str, from_steps: Collection[str]) -> None:
-    """Refuses results of earlier steps whose files are gone; see `pipeline.runs.store.metadata_check`."""
-    context = store.store.get_context_by_type_and_name(constants.PIPELINE_RUN_CONTEXT_TYPE_NAME, run_id)
-    artifacts = store.store.get_artifacts_by_context(context.id)
-    gone = sorted({Path(one.uri).parts[-3] for one in artifacts if one.state != metadata_store_pb2.Artifact.LIVE})
-    if gone:
-        raise ConfigError(
-            f"--from {', '.join(from_steps)}",
-            got=f"the results of {', '.join(gone)} are gone, or were a temporary refusal",
-            expected="the results of all earlier steps",
-            fix="run without --from: these steps then run again",
-        )
 
 
 def _is_reused(outputs: dict[str, metadata_store_pb2.Artifact]) -> bool:

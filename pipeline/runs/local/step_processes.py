@@ -16,7 +16,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
@@ -25,6 +25,8 @@ from models.errors import TransomError
 from models.training.resuming.stopping import SIGNALS
 from pipeline.runs.error_causes import is_disk_full, known_error
 from pipeline.runs.interruption import interruptible, is_interruption
+from pipeline.runs.local.step_logs import StepLog
+from pipeline.terminal.user_messages import IN_LOG, log_handler
 
 _LOGGERS = ("transom", "transom.progress")
 _OF_MESSAGES = ("name", "levelno", "levelname", "amounts")
@@ -36,16 +38,21 @@ class StepProcess:
 
     Attributes:
         connection: has something to read, for `receive`, while the process lives and when it has ended.
+        log: gets all output of the process; None: this process's standard error does.
+        used: `peak_memory_bytes` (resident, with what it shares with this process) and `cpu_seconds`, both with its
+            children; empty until it has ended.
     """
 
     step: str
     pid: int
     connection: Connection
+    log: StepLog | None = None
+    used: dict[str, float] = field(default_factory=dict)
     _result: bytes | None = None
     _error: BaseException | None = None
 
     @classmethod
-    def start(cls, step: str, function: Callable[[], bytes]) -> StepProcess:
+    def start(cls, step: str, function: Callable[[], bytes], log: StepLog | None = None) -> StepProcess:
         """Starts a process that computes the function, and hands its result or its exception back."""
         reader, writer = multiprocessing.Pipe(duplex=False)
         sys.stdout.flush()
@@ -58,9 +65,9 @@ class StepProcess:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             raise
         if pid == 0:
-            _run(function, writer, parent, mask)
+            _run(function, writer, parent, mask, log)
         writer.close()
-        process = cls(step, pid, reader)
+        process = cls(step, pid, reader, log)
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # runs the handler of a signal that came meanwhile
         except BaseException:
@@ -78,7 +85,7 @@ class StepProcess:
         except (EOFError, OSError, pickle.UnpicklingError):
             return False
         if kind == "message":
-            record = logging.makeLogRecord({**content, "step": self.step})
+            record = logging.makeLogRecord({**content, "step": self.step, IN_LOG: self.log is not None})
             logging.getLogger(record.name).handle(record)
         elif kind == "result":
             self._result = content
@@ -95,9 +102,11 @@ class StepProcess:
         """
         self.connection.close()
         _, status, usage = os.wait4(self.pid, 0)
-        used = f"{usage.ru_maxrss / 1024:.0f} MB at most, {usage.ru_utime + usage.ru_stime:.1f} s of CPU"
-        with contextlib.suppress(OSError):  # the run's log may be on a full disk
-            print(f"{self.step}: {used}", file=sys.stderr, flush=True)
+        memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        self.used.update(peak_memory_bytes=memory, cpu_seconds=round(usage.ru_utime + usage.ru_stime, 3))
+        if self.log is not None:
+            self.log.add(f"{memory / 1e6:,.0f} MB at most, {self.used['cpu_seconds']:,.1f} s of CPU")
+            self.log.copy(to_end=True)
         if self._error is not None:
             raise self._error
         if self._result is not None:
@@ -116,7 +125,7 @@ class StepProcess:
             expected="a process that ends by itself",
             fix="see `dmesg`; free memory, or choose smaller settings, and run again: finished steps are not repeated"
             if killed
-            else "read the run's log; if it looks like a bug in Transom, report it",
+            else "read its log; if it looks like a bug in Transom, report it",
         )
 
     def interrupt(self) -> None:
@@ -141,7 +150,9 @@ class _Sender(logging.Handler):
         self._writer.send(("message", {**kept, "msg": record.getMessage()}))
 
 
-def _run(function: Callable[[], bytes], writer: Connection, parent: int, mask: Iterable[int]) -> NoReturn:
+def _run(
+    function: Callable[[], bytes], writer: Connection, parent: int, mask: Iterable[int], log: StepLog | None
+) -> NoReturn:
     """The forked process, from its beginning to its end."""
     try:
         tie_forked(parent)
@@ -149,6 +160,10 @@ def _run(function: Callable[[], bytes], writer: Connection, parent: int, mask: I
         for name in _LOGGERS:
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [sender], False
+        if log is not None:
+            log.redirect()
+            # A message is in the log before anyone hears of it.
+            logging.getLogger("transom").handlers.insert(0, log_handler())
         sent: tuple[str, bytes | BaseException]
         try:
             with interruptible():

@@ -205,7 +205,7 @@ def test_an_interruption_that_a_step_swallows_ends_the_run_before_the_next(graph
             signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             graph.started("Trainer")
-        graph.ended("Trainer", "interrupted", 0.1)
+        graph.ended("Trainer", "interrupted", 0.1, {})
 
 
 def test_a_full_disk_is_said_to_be_full(graph: _Graph) -> None:
@@ -216,14 +216,21 @@ def test_a_full_disk_is_said_to_be_full(graph: _Graph) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "new", "status"), [("done", 1, "pushed"), ("done", 0, "unchanged"), ("cached", 1, "unchanged")]
+    ("fates", "new", "status"),
+    [
+        ("done done", 1, "pushed"),
+        ("done done", 0, "already live"),
+        ("done cached", 1, "already live"),
+        ("cached cached", 1, "unchanged"),
+        ("skipped cached", 1, "unchanged"),
+    ],
 )
-def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fate: str, new: int, status: str) -> None:
+def test_only_a_run_that_put_something_there_has_pushed(graph: _Graph, fates: str, new: int, status: str) -> None:
     pushed = PushedModel()
     pushed.set_int_custom_property("pushed", 1)
     pushed.set_int_custom_property("new", new)
     pushed.set_string_custom_property("pushed_destination", "serving/7")
-    graph.record.steps.append(StepRecord("Pusher", fate))
+    graph.record.steps = [StepRecord(*step) for step in zip(("Evaluator", "Pusher"), fates.split(), strict=True)]
     graph._outputs["Pusher"] = {"pushed_model": pushed.mlmd_artifact}
     assert set_status(graph.record, graph._outputs) is None
     assert (graph.record.status, graph.record.pushed) == (status, "serving/7")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.paths import Paths
+from pipeline.runs.run_list import print_runs
 from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_records import RunRecord, StepRecord, all_runs, new_name
-from pipeline.runs.run_tables import print_runs, print_summary
+from pipeline.runs.run_tables import print_summary
 from tflite.config import EdgeConfig
 from tflite.measure.cost import Cost, Latency
 from tflite.measure.parity import Parity
@@ -45,7 +46,8 @@ def test_a_run_that_nobody_holds_was_interrupted(paths: Paths) -> None:
     with hold_lock(paths.lock, lambda: "2"):
         assert [run.status for run in all_runs(paths)] == ["interrupted", "running"]
         table = io.StringIO()
-        print_runs(paths, table, as_json=False)
+        print_runs(paths, table, as_json=False, verbose=True)
+        assert "running, at ExampleGen" in table.getvalue()
         assert "at ExampleGen, started 2026-01-01 00:00:00" in table.getvalue()
 
 
@@ -69,38 +71,6 @@ def test_a_killed_run_is_recorded_with_step_time_and_reason(paths: Paths) -> Non
     assert read.seconds > 0
 
 
-STOPS = [
-    (
-        "failed",
-        "the data gate stops the run: 1 error\n  got:\n    error one_class\n      to fix: more",
-        "1 error: error one",
-    ),
-    ("failed", "data.path: no file\n  got: nothing\n  to fix: correct it", "data.path: no file: nothing"),
-    ("interrupted", "ended by SIGTERM", "ended by SIGTERM"),
-    ("failed", "one line alone", "one line alone"),
-]
-
-
-@pytest.mark.parametrize(("status", "why", "expected"), STOPS)
-@pytest.mark.parametrize("fates", [[], ["done"], ["done", "running"], ["done", "failed"], ["skipped"]])
-def test_a_stopped_run_shows_where_when_and_why(
-    paths: Paths, status: str, why: str, expected: str, fates: list[str]
-) -> None:
-    run = RunRecord(name="1", status="running", started="2026-01-01 00:00:00", config={})
-    run.steps = [StepRecord(name, fate) for name, fate in zip(("ExampleGen", "LiveModel"), fates, strict=False)]
-    run.stop(status, why)
-    run.save(paths)
-    table, lines = io.StringIO(), io.StringIO()
-    print_runs(paths, table, as_json=False)
-    print_runs(paths, lines, as_json=True)
-    where = {0: "checks", 1: "ExampleGen", 2: "LiveModel"}[len(fates)] if fates != ["skipped"] else "checks"
-    assert f"at {where}, {run.ended}: " in table.getvalue()
-    assert expected in table.getvalue()
-    record = json.loads(lines.getvalue())
-    assert (record["status"], record["step"], record["error"]) == (status, where, why)
-    assert record["ended"] == run.ended
-
-
 def test_a_damaged_record_hides_no_other(paths: Paths) -> None:
     _run("1", "pushed").save(paths)
     for name, content in (("2", "{"), ("3", '{"name": "3"}'), ("4", "[]"), ("5", '{"new": 1, "steps": []}')):
@@ -108,8 +78,16 @@ def test_a_damaged_record_hides_no_other(paths: Paths) -> None:
         (paths.runs / name / "run.json").write_text(content)
     assert [run.status for run in all_runs(paths)] == ["pushed", *["unreadable"] * 4]
     table = io.StringIO()
-    print_runs(paths, table, as_json=False)
+    print_runs(paths, table, as_json=False, verbose=True)
     assert "cannot be read: JSONDecodeError" in table.getvalue()
+
+
+@pytest.mark.parametrize(("fate", "status"), [("done", "already live"), ("cached", "unchanged")])
+def test_an_earlier_record_had_one_word_for_both(paths: Paths, fate: str, status: str) -> None:
+    run = _run("1", "unchanged")
+    run.steps[0].status = fate
+    run.save(paths)
+    assert [one.status for one in all_runs(paths)] == [status]
 
 
 def test_names_never_repeat(paths: Paths) -> None:
@@ -119,19 +97,6 @@ def test_names_never_repeat(paths: Paths) -> None:
         _run(names[-1], "failed").save(paths)
     assert len(set(names)) == 3
     assert [run.name for run in all_runs(paths)] == sorted(names)
-
-
-def test_the_table_and_the_json_tell_the_same(paths: Paths) -> None:
-    run = _run("20260101-000000", "not blessed")
-    run.evaluation = {"metrics": {"accuracy": 0.5}}
-    run.verdict = "not blessed: accuracy 0.5 is below 0.8"
-    run.save(paths)
-    table, lines = io.StringIO(), io.StringIO()
-    print_runs(paths, table, as_json=False)
-    print_runs(paths, lines, as_json=True)
-    assert "not blessed" in table.getvalue()
-    assert "0.5000" in table.getvalue()
-    assert json.loads(lines.getvalue())["verdict"] == run.verdict
 
 
 def test_labels_are_shown_as_they_are(paths: Paths) -> None:
@@ -209,7 +174,8 @@ def test_the_summary_counts_likely_label_errors_if_there_are_any(paths: Paths) -
     run, stream = _run("1", "pushed"), io.StringIO()
     run.evaluation = {"label_errors": {"found": {"train": 2, "eval": 0, "test": 1}, "rows": []}}
     print_summary(run, paths, stream, as_json=False)
-    assert "labels:  3 rows have labels that may be wrong (2 in train, 1 in test): see the report" in stream.getvalue()
+    counted = "labels:  3 rows have labels that may be wrong (2 in train, 1 in test): see the report"
+    assert counted in stream.getvalue()
     run.evaluation = {"label_errors": {"found": {"train": 0}, "rows": []}}
     stream = io.StringIO()
     print_summary(run, paths, stream, as_json=False)
@@ -275,10 +241,18 @@ def test_the_summary_says_why_each_other_edge_variant_lost(paths: Paths) -> None
     assert "bundle:  /out/edge/x/1" in stream.getvalue()
 
 
-def test_a_run_that_pushed_nothing_says_that_nothing_is_new(paths: Paths) -> None:
-    run, stream = _run("1", "unchanged"), io.StringIO()
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("already live", "the same model was live already"),
+        ("unchanged", "nothing has changed since run 20260101-000000, so no step"),
+    ],
+)
+def test_a_run_that_pushed_nothing_says_why_nothing_is_new(paths: Paths, status: str, words: str) -> None:
+    run, stream = _run("1", status), io.StringIO()
+    run.repeats = "20260101-000000"
     run.pushed = "reviews-out/serving/reviews/7"
     print_summary(run, paths, stream, as_json=False)
-    assert "nothing new" in stream.getvalue()
+    assert f"nothing new: {words}" in stream.getvalue()
     assert "live:    reviews-out/serving/reviews/7" in stream.getvalue()
     assert "pushed:" not in stream.getvalue()

@@ -44,3 +44,31 @@ def test_the_summary_says_what_trained_and_how(tmp_path: Path, changes: dict[str
     }
     print_summary(run, paths, stream, as_json=False)
     assert f"training: {line}" in " ".join(stream.getvalue().split())
+
+
+@pytest.mark.parametrize("columns", ["80", "160"])
+def test_tables_fit_and_lose_no_letter(tmp_path: Path, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    metrics = {"accuracy": 0.9, "mean_average_precision": 0.8, "calibration_error": 0.1}
+    label, address = "words of a label " * 6, "source=https://example.com/" + "x" * 90
+    run, stream = RunRecord(name="1", status="pushed", started="", config={}), io.StringIO()
+    run.evaluation = {
+        "metrics": metrics,
+        "rows": 12345,
+        "comparison": {
+            "rows": 11000,
+            "candidate": metrics,
+            "live": metrics,
+            "losses": dict.fromkeys(metrics, (-0.0123, 0.0456)),
+            "interval": 0.9,
+        },
+        "per_label": {label: {"f1": 0.5}, "other": {"f1": 0.25}},
+        "slices": [{"column": "source", "slice": address, "value": "x", "rows": 7, "metrics": metrics}],
+    }
+    print_summary(run, Paths(tmp_path, tmp_path, tmp_path, tmp_path), stream, as_json=False)
+    tables = stream.getvalue().split("run:  ")[0]
+    assert max(map(len, tables.splitlines())) <= int(columns)
+    assert "…" not in tables
+    assert all(f"\n{name}  " in tables for name in metrics)
+    shown = "".join(line.split("  ")[0].strip() for line in tables.split("slice  ")[1].splitlines()[1:])
+    assert address in shown

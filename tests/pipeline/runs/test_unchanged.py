@@ -152,7 +152,7 @@ def test_each_last_step_is_remembered_by_itself(project: tuple[ProjectConfig, Pa
     assert unchanged.recall(inputs, paths, "Trainer") is None
     record = RunRecord(name="3", status="running", started="now", config={})
     unchanged.repeat(former, record)
-    assert (record.status, [step.status for step in record.steps]) == ("finished", ["cached", "skipped"])
+    assert (record.status, [step.status for step in record.steps]) == ("unchanged", ["cached", "skipped"])
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,15 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import sys
 import termios
 import time
-from pathlib import Path
 
 import pytest
 
-from pipeline.terminal.console import View, captured_output, forwarded_messages, shown_messages
+from pipeline.terminal.console import View
 from pipeline.terminal.streams import open_resilient_output
+from pipeline.terminal.user_messages import shown_messages
 
 NOTE = "epoch 2/4, step 412/1000, 3 min 05 s left, 1936 tokens/s, loss 0.4321"
 
@@ -120,33 +119,29 @@ def test_a_closed_terminal_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     view.ended("Trainer", "done", 1.0)
 
 
-def test_what_is_said_stands_in_the_log_and_is_heard(tmp_path: Path) -> None:
-    notes: list[str] = []
-    heard = forwarded_messages(lambda text, step: notes.append(text))
-    with captured_output(tmp_path / "log.txt", as_json=False, verbose=False), heard:
-        logging.getLogger("transom").info("training continues after step %d", 5)
-        logging.getLogger("transom.figures").info("epoch 1/2: eval accuracy 0.5")
-        logging.getLogger("transom.progress").info("step 7/9")
-    logging.getLogger("transom").info("nobody hears this")
-    assert notes == ["training continues after step 5"]
-    log = (tmp_path / "log.txt").read_text()
-    assert "training continues after step 5" in log
-    assert "epoch 1/2" in log
-    assert "step 7/9" not in log
+def test_a_step_is_one_of_those_that_are_planned() -> None:
+    stream = io.StringIO()
+    view = View(stream, as_json=True)
+    view.ended("ExampleGen", "skipped", 0.0)
+    view.plan(["Transform", "Trainer"])
+    for step in ("Trainer", "Transform"):  # they begin in any order
+        view.started(step)
+    view.ended("Transform", "cached", 0.0)
+    view.ended("Trainer", "done", 1.0, {"peak_memory_bytes": 5, "cpu_seconds": 0.5})
+    skipped, *events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert "number" not in skipped
+    assert [(one["step"], one["number"], one["steps"]) for one in events] == [
+        ("Trainer", 1, 2),
+        ("Transform", 2, 2),
+        ("Transform", 2, 2),
+        ("Trainer", 1, 2),
+    ]
+    assert (events[-1]["peak_memory_bytes"], events[-1]["cpu_seconds"]) == (5, 0.5)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's device that is always full")
-def test_a_log_that_finds_no_room_leaves_the_terminal_as_it_was(repository: Path) -> None:
-    program = """
-import sys
-from pathlib import Path
-from pipeline.terminal.console import captured_output
-with captured_output(Path("/dev/full"), False, False):
-    sys.stdout.write("a library's words")
-print("printed")
-print("on stderr", file=sys.stderr)
-"""
-    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=repository, env=buffered, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"printed\n", b"on stderr\n")
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_a_step_took_is_told_with_verbose(verbose: bool) -> None:
+    stream = io.StringIO()
+    View(stream, verbose=verbose).ended("Trainer", "done", 2.0, {"peak_memory_bytes": 1.5e9, "cpu_seconds": 3.25})
+    assert ("1,500 MB at most, 3.2 s of CPU" in stream.getvalue()) == verbose
+    assert "Trainer                2.0 s" in stream.getvalue()

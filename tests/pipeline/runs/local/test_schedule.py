@@ -81,7 +81,7 @@ class Graph:
             enable_cache=True,
             metadata_connection_config=connection,
         )
-        local_runner.run(pipeline, self.listener, self.outputs)
+        local_runner.run(pipeline, self.listener, self.outputs, logs=self._folder / "logs")
 
     def times(self, name: str) -> tuple[float, float]:
         begin, end = json.loads(Path(self.outputs[name]["model"].uri, "times.json").read_text())
@@ -97,7 +97,7 @@ def graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
     return Graph(tmp_path, monkeypatch)
 
 
-def test_steps_that_do_not_need_each_other_run_side_by_side(graph: Graph) -> None:
+def test_steps_that_do_not_need_each_other_run_side_by_side(graph: Graph, tmp_path: Path) -> None:
     first = graph.add("First", 0.5)
     graph.add("Second", 0.5)
     graph.add("Third", 0.1, data=first)
@@ -105,6 +105,9 @@ def test_steps_that_do_not_need_each_other_run_side_by_side(graph: Graph) -> Non
     assert graph.overlap("First", "Second")
     assert not graph.overlap("First", "Third")
     assert sorted(graph.listener.lines)[::2] == ["First done", "Second done", "Third done"]
+    assert graph.listener.plan == ["First", "Second", "Third"]
+    assert all(used["peak_memory_bytes"] > 2**20 for used in graph.listener.used.values())
+    assert {file.name for file in tmp_path.glob("logs/*")} == {"First.txt", "Second.txt", "Third.txt"}
     graph.listener.lines.clear()
     graph.run()
     assert {line for line in graph.listener.lines if "started" not in line} == {
