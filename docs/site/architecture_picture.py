@@ -101,7 +101,8 @@ def levels(edges: Iterable[tuple[str, str]], nodes: Iterable[str]) -> dict[str, 
         direct[source].add(target)
     reached = {node: _reached(direct, node) for node in nodes}
     level: dict[str, int] = {}
-    for node in sorted(reached, key=lambda each: len(reached[each])):
+    # What a node reaches comes before it, or is level with it.
+    for node in sorted(reached, key=lambda each: (len(reached[each] | {each}), each)):
         below = [level[other] + 1 for other in reached[node] if other in level and node not in reached[other]]
         circle = [level[other] for other in reached[node] if other in level and node in reached[other]]
         level[node] = max([0, *below, *circle])

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import isolated
 import pytest
 from documents import tracked
-
-
-def _module(repository: Path, name: str) -> ModuleType:
-    """A script of docs/site as a module."""
-    spec = importlib.util.spec_from_file_location(name, repository / "docs" / "site" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from site_scripts import site_script
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +24,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path
 
 
 @pytest.fixture(scope="module")
-def site(checkout: Path, tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+def site(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the site."""
     folder = tmp_path_factory.mktemp("site")
-    done = _module(repository, "build_site").build(folder, isolated.python("docs"), checkout)
+    done = site_script("build_site").build(folder, isolated.python("docs"), checkout)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -62,13 +51,13 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
         assert re.findall(r"url\(['\"]?https?://|@import", style.read_text(encoding="utf-8")) == [], style
 
 
-def test_a_broken_link_fails_the_build(checkout: Path, site: Path, tmp_path: Path, repository: Path) -> None:
+def test_a_broken_link_fails_the_build(checkout: Path, site: Path, tmp_path: Path) -> None:
     page = checkout / "docs" / "exit-codes.md"
     text = page.read_text(encoding="utf-8")
     page.write_text(f"{text}\n[a](nowhere.md) [b](tasks.md#nothing)\n", encoding="utf-8")
     shutil.copytree(site, tmp_path / "again")  # only the changed page is read again
     try:
-        done = _module(repository, "build_site").build(tmp_path / "again", isolated.python("docs"), checkout)
+        done = site_script("build_site").build(tmp_path / "again", isolated.python("docs"), checkout)
     finally:
         page.write_text(text, encoding="utf-8")
     assert done.returncode != 0
