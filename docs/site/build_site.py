@@ -24,7 +24,14 @@ def build(folder: Path, interpreter: Path, source: Path = ROOT) -> subprocess.Co
         source: the checkout.
     """
     strict = ["--fail-on-warning", "--keep-going", "--nitpicky", "--quiet"]
-    folders = ["--conf-dir", source / "docs" / "site", "--doctree-dir", folder / ".doctrees", source, folder]
+    folders: list[str | Path] = [
+        "--conf-dir",
+        source / "docs" / "site",
+        "--doctree-dir",
+        folder / ".doctrees",
+        source,
+        folder,
+    ]
     command: list[str | Path] = [interpreter, "-m", "sphinx", "--builder", "html", *strict, *folders]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
