@@ -24,10 +24,10 @@ _BEFORE_THE_BUNDLE = "transom edge export reviews-out bundle"
 
 
 def _in_order(lines: list[str]) -> list[str]:
-    """A bundle is written before it is queried, and what removes results comes last."""
-    place = {_BEFORE_THE_BUNDLE: 0}
+    """`--from` follows a whole run, a bundle is written before it is queried, and what removes results comes last."""
+    first = ("transom run --from Evaluator", _BEFORE_THE_BUNDLE)
     last = ("transom clean", "transom backends remove")
-    return sorted(lines, key=lambda line: (line.startswith(last), place.get(line, 1)))
+    return sorted(lines, key=lambda line: (line.startswith(last), line not in first))
 
 
 @pytest.fixture(scope="module")

@@ -38,12 +38,12 @@ class ProjectShell:
 
     Attributes:
         folder: of the project `reviews`, whose other name `reviews/` is a link to itself.
-        ports: of gRPC and REST, in place of 8500 and 8501.
+        ports: of gRPC and REST of the last server, in place of 8500 and 8501.
     """
 
     def __init__(self, folder: Path, repository: Path) -> None:
         self.folder, self.repository = folder, repository
-        self.ports = free_ports()
+        self.ports = (8500, 8501)
         write_tables(folder)
         (folder / "bin").mkdir()
         command = folder / "bin" / "transom"
@@ -84,6 +84,7 @@ class ProjectShell:
     @contextlib.contextmanager
     def serving(self, line: str) -> Iterator[None]:
         """While the model is served. In the end the server is interrupted, and must end without an error."""
+        self.ports = free_ports()
         log = self.folder / "server.log"
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -125,7 +126,7 @@ class ProjectShell:
 
 
 def write_tables(folder: Path) -> None:
-    """The tables that the documents name, with sentences whose words determine their label."""
+    """The tables that the documents name: sentences whose words determine their label, but for some wrong ones."""
     rows = _rows(260)
     for name, part in (
         ("reviews.csv", rows),
@@ -147,7 +148,8 @@ def _rows(number: int) -> list[tuple[str, str]]:
         label = chosen.choice(("good", "poor"))
         words = chosen.choices(_OTHER, k=chosen.randint(2, 9)) + chosen.choices(_GOOD if label == "good" else _BAD, k=2)
         chosen.shuffle(words)
-        rows.append((f"{' '.join(words)} {index}", label))
+        wrong = chosen.random() < 0.08
+        rows.append((f"{' '.join(words)} {index}", {"good": "poor", "poor": "good"}[label] if wrong else label))
     return rows
 
 
