@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -40,9 +41,12 @@ def test_a_command_in_a_sentence_exists() -> None:
         assert served or not unknown, f"{document}: {command}"
 
 
+_root = functools.cache(_parser)
+
+
 def _parser_of(words: list[str]) -> tuple[argparse.ArgumentParser, list[str]]:
     """The parser of a command, and the words that follow the command's name."""
-    parser: argparse.ArgumentParser = _parser()
+    parser: argparse.ArgumentParser = _root()
     while words and not words[0].startswith("-") and words[0] != "COMMAND":
         groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
         if not groups or (words[0] not in groups[0].choices and parser.prog != "transom"):
