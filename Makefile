@@ -9,7 +9,9 @@ BACKENDS := models/training/elsewhere/locks
 # takes up to 2.5 GB. In the order of tests/conftest.py, which leaves no core idle at the end.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all bench fuzz check hooks format lock docs release-check clean
+.PHONY: install demo test test-all bench fuzz check hooks format lock docs release-check clean
+
+install: $(READY)  ## the environment alone, with the command `transom`
 
 demo: $(READY)  ## run the whole pipeline on real movie reviews and query the model that it pushed
 	$(BIN)/python -m pipeline.demo
@@ -32,6 +34,8 @@ check: $(READY)  ## format, lint, types, import contracts, generated docs; `make
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/transom schema --markdown | diff docs/configuration.md - || { echo "run: make docs"; exit 1; }
+	$(BIN)/python docs/site/commands_page.py | diff docs/commands.md - || { echo "run: make docs"; exit 1; }
+	$(BIN)/python docs/site/architecture_picture.py | diff docs/architecture.svg - || { echo "run: make docs"; exit 1; }
 
 hooks: $(READY)  ## check each commit with this environment's tools (.pre-commit-config.yaml)
 	$(BIN)/pre-commit install
@@ -40,15 +44,18 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(READY)  ## the configuration reference, from the schema
+docs: $(READY)  ## the pages that are made from the code, then the site, in docs-out; a broken link is an error
 	$(BIN)/transom schema --markdown > docs/configuration.md
+	$(BIN)/python docs/site/commands_page.py > docs/commands.md
+	$(BIN)/python docs/site/architecture_picture.py > docs/architecture.svg
+	$(BIN)/python docs/site/build_site.py docs-out
 
 lock: $(READY)  ## resolve pyproject.toml again into the locks
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements.lock
 	$(BIN)/uv pip compile --group cuda --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --upgrade --custom-compile-command "make lock" -o requirements-cuda.lock
-	for each in tests/environments/browser tests/environments/mediapipe tests/environments/litert benchmarks/edge_peers/environment \
+	for each in tests/environments/docs tests/environments/browser tests/environments/mediapipe tests/environments/litert benchmarks/edge_peers/environment \
 	    benchmarks/training_peers/environment $(BACKENDS)/jax $(BACKENDS)/torch; do \
 	  $(BIN)/uv pip compile $$each.in $$(ls $$each.overrides 2>/dev/null | sed 's/^/--overrides /') \
 	  --no-config --universal --python-version 3.11 --generate-hashes \
@@ -68,4 +75,4 @@ release-check: $(READY)  ## what must hold before a release is tagged; TRIAL=1 b
 	$(BIN)/python .ci/release_check.py $(if $(TRIAL),--trial)
 
 clean:  ## remove the environments, the distributions and the demo's output
-	rm -rf $(VENV) .environments dist demo-out
+	rm -rf $(VENV) .environments dist demo-out docs-out

@@ -26,7 +26,7 @@ LIGHT = (
     "components.lineage.origin",
     "pipeline.inspection.debug_run",
     "pipeline.inspection.profile_run",
-    "pipeline.runs.run_list",
+    "pipeline.reports.run_list",
     "pipeline.commands.suggestions",
     "pipeline.runs.local.step_processes",
     "pipeline.backends.installation",

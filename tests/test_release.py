@@ -65,6 +65,8 @@ def test_the_wheel_holds_the_five_packages_and_nothing_else(release: ModuleType,
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(release.PACKAGES)
     assert {Path(name).suffix for name in names if ".dist-info/" not in name} == {
         ".py",
+        ".css",
+        ".html",
         ".md",
         ".binpb",
         ".proto",

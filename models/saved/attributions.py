@@ -2,7 +2,7 @@
 
 Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep Networks", 2017: the gradient of the answer's score by the
 inputs, averaged along the straight line from an input that says nothing to the real one. The inputs are the tokens'
-weights (`models.network.weighted_tokens`), from 0 to 1. The tokens' numbers add up to how much the text changes the
+weights (`models.saved.weighted_tokens`), from 0 to 1. The tokens' numbers add up to how much the text changes the
 score: exact for a linear model, else up to the error of `STEPS` points.
 """
 

@@ -10,10 +10,10 @@ import keras
 import tensorflow as tf
 
 from models.config import TaskConfig
-from models.network.weighted_tokens import weighted_tokens
 from models.saved.attributions import answer_score, attribute
 from models.saved.model_locations import FITTED, VALUE, WEIGHT
 from models.saved.postprocessing import fitted_values, postprocess
+from models.saved.weighted_tokens import weighted_tokens
 from models.text.preprocessing import Preprocessor, to_dense
 from models.text.token_texts import token_texts
 from tflite.host.labels import LabelSpace

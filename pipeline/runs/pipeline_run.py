@@ -18,6 +18,7 @@ from pipeline.configuration.loading import load
 from pipeline.paths import Paths
 from pipeline.preflight_folders import check_output
 from pipeline.reports.run_report import try_to_write_report
+from pipeline.reports.run_tables import print_summary
 from pipeline.runs.error_causes import disk_full_error, error_text, is_disk_full
 from pipeline.runs.interruption import interruptible
 from pipeline.runs.other_training import OtherTraining
@@ -25,7 +26,6 @@ from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_outcome import keep_findings
 from pipeline.runs.run_recorder import RunRecorder
 from pipeline.runs.run_records import LOG_NAME, RunRecord, new_name, now
-from pipeline.runs.run_tables import print_summary
 from pipeline.runs.step_range import check_range, is_in_range
 from pipeline.runs.temporary_folders import process_folder, temporary_folder
 from pipeline.steps import CHECKS, TRAINER

@@ -65,28 +65,11 @@ def _blocks(repository: Path) -> Iterator[tuple[str, str, str]]:
             yield document.name, language, text
 
 
-def _lines_of_documents(repository: Path) -> Iterator[tuple[str, str]]:
-    for document, _, text in _blocks(repository):
-        for line in text.replace("\\\n", " ").splitlines():
-            if line.removeprefix("$ ").startswith("transom "):
-                yield document, line.removeprefix("$ ")
-
-
 def test_every_yaml_of_the_documents_is_a_configuration(repository: Path) -> None:
     found = [(document, read_yaml(text)) for document, language, text in _blocks(repository) if language == "yaml"]
     assert len(found) >= 3
     for document, raw in found:
         assert ProjectConfig.model_validate({"data": {"path": "t.csv"}, **raw}), document
-
-
-def test_every_command_line_of_the_documents_is_taken(repository: Path) -> None:
-    lines = list(_lines_of_documents(repository))
-    assert len(lines) > 20
-    for document, line in lines:
-        try:
-            _parse(shlex.split(line, comments=True)[1:])
-        except SystemExit:
-            pytest.fail(f"{document}: {line}")
 
 
 def test_the_help_of_run_lists_the_steps_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:

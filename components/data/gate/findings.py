@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,17 @@ def raise_errors(findings: Sequence[Finding], data: Mapping[str, Any] | None = N
     """
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        # A few errors with all their examples, many with one each, so that they fit on a screen.
-        listed = "\n".join(finding.render(5 if len(errors) <= 3 else 1) for finding in errors[:_LISTED])
+        fix = _fix(errors)
+        # A few errors with all their examples, many with one each, so that they fit on a screen; a remedy once.
+        shown = [replace(error, fix="") if error.fix == fix else error for error in errors[:_LISTED]]
+        listed = "\n".join(finding.render(5 if len(errors) <= 3 else 1) for finding in shown)
         if len(errors) > _LISTED:
             listed += f"\nand {len(errors) - _LISTED:,} more"
         error = GateError(
             f"the data gate stops the run: {pluralize(errors, 'error')}",
             got="\n" + "\n".join("    " + line for line in listed.splitlines()),
             expected="data from which a model can be trained and evaluated",
-            fix=_fix(errors),
+            fix=fix,
         )
         error.findings, error.data = [asdict(finding) for finding in findings], data or {}
         raise error

@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
 def runs(options: argparse.Namespace) -> int:
     from models.errors import ConfigError
     from pipeline.reports.run_choice import find_run
-    from pipeline.runs.run_list import print_run, print_runs
+    from pipeline.reports.run_list import print_run, print_runs
 
     options.config = options.project
     if options.named is not None and _is_project(options.named):

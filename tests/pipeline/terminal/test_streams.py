@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.paths import Paths
+from pipeline.reports.run_tables import print_summary
 from pipeline.runs.run_records import RunRecord
-from pipeline.runs.run_tables import print_summary
 from pipeline.terminal import streams
 
 TEXTS = "é … ✓ 日本 😀 \udcff"

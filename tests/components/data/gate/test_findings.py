@@ -33,6 +33,16 @@ def test_what_a_later_step_needs_is_not_offered_to_pass(beside: list[Finding]) -
         raise_errors([Finding("one_class", "error", "train", "label", "one label")])
 
 
+def test_a_remedy_is_given_once() -> None:
+    empty = Finding("empty_split", "error", "eval", "", "no rows", fix="give more rows")
+    with pytest.raises(GateError) as caught:
+        raise_errors([empty])
+    assert caught.value.render().count("give more rows") == 1
+    with pytest.raises(GateError) as caught:
+        raise_errors([empty, Finding("one_class", "error", "train", "label", "one label", fix="add labels")])
+    assert "add labels" in caught.value.render()
+
+
 def test_findings_on_disk(tmp_path: Path) -> None:
     findings = [
         Finding("split_overlap", "warn", "eval", "text", "1 of 2 rows", rows=1, of=2, examples=('"é" -> b',)),

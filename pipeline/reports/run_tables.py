@@ -14,7 +14,7 @@ from components.data.formats.files import abbreviate
 from components.report.report_page import FILE_NAME as REPORT_NAME
 from models.training.progress import format_duration
 from pipeline.paths import Paths
-from pipeline.runs.calibration_lines import calibration_lines
+from pipeline.reports.calibration_lines import calibration_lines
 from pipeline.runs.run_records import ALREADY_LIVE, UNCHANGED, RunRecord, step_log
 from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.paths import Paths
+from pipeline.reports.run_tables import print_summary
 from pipeline.runs.run_records import RunRecord
-from pipeline.runs.run_tables import print_summary
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.paths import Paths
-from pipeline.runs.run_list import print_run, print_runs
+from pipeline.reports.run_list import print_run, print_runs
 from pipeline.runs.run_records import RunRecord, StepRecord
 
 METRICS = {"accuracy": 0.5, "macro_f1": 0.25, "mean_average_precision": 0.75}

@@ -9,8 +9,8 @@ from typing import TextIO
 
 from models.training.progress import format_duration
 from pipeline.paths import Paths
+from pipeline.reports.run_tables import HEADLINES, new_table, print_record, remarks, value_text
 from pipeline.runs.run_records import RunRecord, all_runs, step_log
-from pipeline.runs.run_tables import HEADLINES, new_table, print_record, remarks, value_text
 from pipeline.steps import CHECKS
 from pipeline.terminal.console import PlainConsole
 from tflite.host.json_text import to_json

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.runs.calibration_lines import calibration_lines
+from pipeline.reports.calibration_lines import calibration_lines
 
 METRICS = {
     "log_loss": 0.55,
