@@ -62,6 +62,14 @@ class LiveModelArtifact(types.Artifact):
         self.set_int_custom_property("version", version)
 
 
+class ReportArtifact(types.Artifact):
+    """A folder with the page of a run. On Kubeflow it is the page itself, of the type that its viewer shows."""
+
+    TYPE_NAME = "transom.Report"
+    FILE = "report.html"
+    KUBEFLOW_TYPE = "system.HTML"
+
+
 class EdgeBundles(types.Artifact):
     """A folder with a bundle for each variant, and `bundles.json`: which could not be exported, and why."""
 

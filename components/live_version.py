@@ -1,4 +1,4 @@
-"""The live version under the push folder: number, digest and copy, for `steps/live_model.py` and `steps/pusher.py`."""
+"""The live version under the push folder: number, digest and copy, for the steps LiveModel and Pusher."""
 
 from __future__ import annotations
 

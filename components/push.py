@@ -1,4 +1,4 @@
-"""Pushes a model, and its edge bundle, to the folders from which they are served; `steps/pusher.py` calls it."""
+"""Pushes a model, and its edge bundle, to the folders from which they are served; the step Pusher calls it."""
 
 from __future__ import annotations
 

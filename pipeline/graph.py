@@ -13,14 +13,15 @@ from tfx.types import BaseChannel
 from components.preset_fingerprint import PresetDigests
 from components.steps.baselines import Baselines
 from components.steps.data_gate import DataGate
-from components.steps.edge_exporter import EdgeExporter
-from components.steps.edge_gate import EdgeGate
 from components.steps.evaluator import Evaluator
 from components.steps.example_gen import example_gen
 from components.steps.live_model import WHEN_RUN, LiveModel
-from components.steps.pusher import Pusher
 from components.steps.schema_gen import SchemaGen
-from components.steps.serving_gate import ServingGate
+from components.steps.shipping.edge_exporter import EdgeExporter
+from components.steps.shipping.edge_gate import EdgeGate
+from components.steps.shipping.pusher import Pusher
+from components.steps.shipping.report_step import Report
+from components.steps.shipping.serving_gate import ServingGate
 from components.steps.statistics_gen import ExampleValidator, StatisticsGen
 from components.steps.tokenizer_trainer import TokenizerTrainer
 from components.steps.trainer import Trainer
@@ -32,6 +33,7 @@ from models.training.eval_metrics import deciding_metric
 from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
+from tflite.host.json_text import to_json
 
 
 def build(config: ProjectConfig, paths: Paths) -> Pipeline:
@@ -105,6 +107,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         keep=config.push.keep,
         version=version,
     )
+    report = _report_step(config, paths, gate, trainer, evaluator, served, edge, pusher)
     components = [
         ingest,
         statistics,
@@ -120,6 +123,7 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         served,
         *edge,
         pusher,
+        *report,
     ]
     for component in components:
         if isinstance(component.executor_spec, BeamExecutorSpec):
@@ -153,6 +157,32 @@ def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel
     bundles = exporter.outputs["bundles"]
     gate = EdgeGate(examples, model, bundles, task=config.task, edge=config.edge, evaluation=config.evaluation)
     return [exporter, gate]
+
+
+def _report_step(
+    config: ProjectConfig,
+    paths: Paths,
+    gate: BaseNode,
+    trainer: BaseNode,
+    evaluator: BaseNode,
+    served: BaseNode,
+    edge: list[BaseNode],
+    pusher: BaseNode,
+) -> list[BaseNode]:
+    """The step that writes the run's page; none if the steps run here."""
+    if paths.container_base is None:
+        return []
+    return [
+        Report(
+            gate.outputs["blessing"],
+            trainer.outputs["model_run"],
+            evaluator.outputs["evaluation"],
+            served.outputs["blessing"],
+            pusher.outputs["pushed_model"],
+            edge[1].outputs["blessing"] if edge else None,
+            config=to_json(config.model_dump(mode="json", exclude={"beam", "kubeflow"})),
+        )
+    ]
 
 
 def with_local_preset(model: ModelConfig, paths: Paths) -> ModelConfig:

@@ -25,6 +25,12 @@ DESCRIPTIONS = {
 
 STEPS = tuple(DESCRIPTIONS)
 
+REPORT_STEP = "Report"
+"""The last step on a cluster: the page of the run. A run here writes its page itself, however it ends."""
+
+CLUSTER_STEPS = (*STEPS, REPORT_STEP)
+"""The steps of a run on a cluster."""
+
 BEAM_STEPS = ("ExampleGen", "StatisticsGen", "DataGate", "TokenizerTrainer", "Transform", "Evaluator")
 """Steps that compute with Beam."""
 

@@ -24,7 +24,7 @@ from pipeline.kubeflow.target_checks import check, check_size
 from pipeline.paths import Paths
 from pipeline.preflight_beam import check_beam
 from pipeline.runs.temporary_folders import keep, scratch_folder
-from pipeline.steps import STEPS
+from pipeline.steps import CLUSTER_STEPS
 from pipeline.terminal.user_messages import silence
 
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     _check_targets(options.out, options.platform)
     config = load(options.config, options.set)
     mounts = _parse_mounts(options.mount)
-    image = check(config, options.target, options.image, STEPS)
+    image = check(config, options.target, options.image, CLUSTER_STEPS)
     paths = paths_on_cluster(config, options.config, options.target)
     with contextlib.nullcontext() if options.verbose else silence():
         spec, platform = _compile(config, options.config, paths, image, options.target)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -148,6 +149,7 @@ def _run(options: argparse.Namespace, beam_arguments: list[str], lineage: dict[s
         context = base_executor.BaseExecutor.Context(extra_flags=beam_arguments, **about)
     executor(context).Do(inputs, outputs, properties)
     outputs_utils.tag_output_artifacts_with_version(outputs)
+    _publish_files(outputs)
 
     result = pipeline_spec_pb2.ExecutorOutput()
     for name, artifacts in utils.translate_executor_output(outputs, names).items():
@@ -172,6 +174,18 @@ def _localize(executor_input: pipeline_spec_pb2.ExecutorInput, types: dict[str, 
                 artifact.uri = str(local_path(artifact.uri, storage))
                 os.makedirs(artifact.uri, exist_ok=True)
     return uris
+
+
+def _publish_files(outputs: dict[str, list[Any]]) -> None:
+    """Puts the one file of an artifact that a viewer shows in the place of its folder: the viewer reads a file."""
+    for artifacts in outputs.values():
+        for artifact in artifacts:
+            name, folder = getattr(artifact, "FILE", ""), Path(artifact.uri)
+            if name and (folder / name).is_file():
+                beside = folder.with_name(f".{folder.name}.{name}")
+                (folder / name).rename(beside)
+                shutil.rmtree(folder)
+                beside.rename(folder)
 
 
 def _resolve_span(driver_class: str, properties: dict[str, Any], outputs: dict[str, list[Any]]) -> None:

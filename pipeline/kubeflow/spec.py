@@ -21,7 +21,7 @@ from tfx.utils import name_utils
 
 from components.preset_fingerprint import UNKNOWN_DIGEST
 from components.steps.live_model import WHEN_RUN
-from components.steps.pusher import Pusher
+from components.steps.shipping.pusher import Pusher
 from models.errors import ConfigError
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig
 from tflite.host.json_text import to_json
@@ -68,6 +68,7 @@ def compile_spec(
             )
         step = config.step(node.id)
         _complete_task(tasks[node.id], node, step)
+        _set_viewed_types(spec["components"][tasks[node.id]["componentRef"]["name"]], node)
         _complete_container(executors[f"{node.id}_executor"]["container"], node, step, config.env, target, onednn)
         if lineage is not None and isinstance(node, Pusher):
             told = to_json(lineage, sort_keys=True, ascii=True)
@@ -94,6 +95,14 @@ def _complete_task(task: dict[str, Any], node: BaseNode, step: StepConfig) -> No
     task["cachingOptions"] = {"enableCache": True} if not _reads_outside(node) else {}
     if step.retries:
         task["retryPolicy"] = {"maxRetryCount": step.retries, **_BACKOFF}
+
+
+def _set_viewed_types(component: dict[str, Any], node: BaseNode) -> None:
+    """Gives outputs that Kubeflow's viewer shows the type by which it knows them."""
+    for name, output in component.get("outputDefinitions", {}).get("artifacts", {}).items():
+        title = getattr(node.outputs[name].type, "KUBEFLOW_TYPE", "")
+        if title:
+            output["artifactType"] = {"schemaTitle": title, "schemaVersion": "0.0.1"}
 
 
 def _reads_outside(node: BaseNode) -> bool:

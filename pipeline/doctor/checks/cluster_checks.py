@@ -21,14 +21,14 @@ def kubeflow(project: Project) -> Iterator[Finding]:
     from pipeline.kubeflow.config import KubeflowConfig
     from pipeline.kubeflow.target_checks import IMAGE, problems
     from pipeline.preflight_beam import check_beam
-    from pipeline.steps import STEPS
+    from pipeline.steps import CLUSTER_STEPS
 
     config = project.config
     is_meant = config.kubeflow != KubeflowConfig()
     bad: Status = "error" if is_meant else "note"
     target = "vertex" if (config.kubeflow.root or "").startswith("gs://") and not config.kubeflow.mounts else "kubeflow"
     found = []
-    for problem in problems(config, target, None, STEPS):
+    for problem in problems(config, target, None, CLUSTER_STEPS):
         # `--image` may give it; a wrong one stays an error.
         lacks_image = problem.what == IMAGE and not config.kubeflow.image
         found.append(from_error(_NAME, problem, "note" if lacks_image else bad))

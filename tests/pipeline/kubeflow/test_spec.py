@@ -23,7 +23,7 @@ from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.pipeline_yaml import Compiled
 from pipeline.kubeflow.spec import compile_spec
 from pipeline.paths import Paths
-from pipeline.steps import STEPS
+from pipeline.steps import CLUSTER_STEPS, STEPS
 
 CONFIG = f"""\
 name: my_tiny
@@ -135,8 +135,8 @@ def test_the_platform_document_says_pools_secrets_and_volumes(compiled: Compiled
     assert "nodeSelector" not in executors["Pusher_executor"]
 
 
-def test_the_compiled_graph_is_the_local_one(tasks: dict[str, Any]) -> None:
-    assert set(tasks) == set(STEPS)
+def test_the_compiled_graph_is_the_local_one_with_the_report(tasks: dict[str, Any]) -> None:
+    assert set(tasks) == set(CLUSTER_STEPS)
 
 
 def test_the_steps_that_are_listed_are_the_graphs_in_its_order(tmp_path: Path) -> None:
@@ -209,3 +209,12 @@ def test_a_runtime_parameter_keeps_its_default() -> None:
     assert declared["rows"]["defaultValue"] == "data/*.csv"
     source = made["root"]["dag"]["tasks"]["CsvExampleGen"]["inputs"]["parameters"]["input_base"]
     assert source == {"componentInputParameter": "rows"}
+
+
+def test_the_page_has_the_type_that_kubeflows_viewer_shows(compiled: Compiled) -> None:
+    component = compiled.spec["components"][compiled.spec["root"]["dag"]["tasks"]["Report"]["componentRef"]["name"]]
+    (output,) = component["outputDefinitions"]["artifacts"].values()
+    assert output["artifactType"] == {"schemaTitle": "system.HTML", "schemaVersion": "0.0.1"}
+    parameters = compiled.spec["root"]["dag"]["tasks"]["Report"]["inputs"]["parameters"]
+    assert "reviews.csv" in str(parameters)
+    assert "HF_TOKEN" not in str(parameters)

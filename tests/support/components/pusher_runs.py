@@ -11,7 +11,7 @@ from tfx.types import standard_artifacts
 from tiny_artifacts import artifact
 
 from components import artifacts
-from components.steps.pusher import Executor
+from components.steps.shipping.pusher import Executor
 
 
 def exported(folder: Path, name: str) -> Path:

@@ -30,7 +30,7 @@ from components.evaluation.verdict import reach_verdict
 from components.model_gates.replay_rows import choose_replay_rows, keras_predictions
 from components.model_gates.serving_gate_report import judge_replay
 from components.push import push
-from components.steps.serving_gate import Executor
+from components.steps.shipping.serving_gate import Executor
 from models.config import TaskConfig
 from models.saved.restore import restore
 from models.saved.warmup_requests import WARMUP_FILE

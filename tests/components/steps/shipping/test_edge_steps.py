@@ -16,7 +16,7 @@ from components.config import EvaluationConfig
 from components.model_gates import edge_gate_report
 from components.model_gates.edge_rows import edge_rows
 from components.model_gates.variant_export import export_variants
-from components.steps import edge_exporter, edge_gate
+from components.steps.shipping import edge_exporter, edge_gate
 from models.config import TaskConfig
 from models.errors import ConfigError, ModelError
 from tflite.bundle.bundle_folder import check_golden

@@ -20,7 +20,7 @@ from tiny_exports import KINDS, Exported
 from components.config import ServingConfig
 from components.model_gates import serving_gate_report as gate_report
 from components.model_gates.replay_rows import choose_replay_rows
-from components.steps import serving_gate
+from components.steps.shipping import serving_gate
 from models.config import TaskConfig
 from serving.check.replay import Replay
 

@@ -19,7 +19,7 @@ from components.live_version import copy_live_version
 from components.push import ALREADY_LIVE
 from components.steps.live_model import WHEN_RUN, LiveModel
 from components.steps.live_model import Executor as LiveExecutor
-from components.steps.pusher import Pusher
+from components.steps.shipping.pusher import Pusher
 from models.errors import PushError
 from models.saved.model_locations import newest_bundle
 from serving.publish.version_folders import publish, versions
