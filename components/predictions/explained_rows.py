@@ -27,16 +27,17 @@ def explain(rows: Sequence[dict[str, Any]], model: Path) -> None:
         rows: as `wrong_rows.WrongRows` lists them; changed in place.
         model: the SavedModel; one of an earlier version has no such signature, and nothing is added.
     """
-    loaded = load_model(str(model))
-    if SIGNATURE not in loaded.signatures:
+    signatures = load_model(str(model)).signatures
+    if SIGNATURE not in signatures:
         return
-    parameters, done = sum(variable.shape.num_elements() for variable in loaded.variables), 0.0
+    attribute = signatures[SIGNATURE]
+    parameters, done = sum(variable.shape.num_elements() for variable in attribute.variables), 0.0
     for number, row in enumerate(rows[:MOST_ROWS]):
         if number >= FEWEST_ROWS and done > _OPERATIONS:
             return
         texts = {"text": row["text"]} | ({} if row["text_pair"] is None else {"text_pair": row["text_pair"]})
         given = {name: tf.constant([text.encode("utf-8", "surrogatepass")]) for name, text in texts.items()}
-        found = {name: value.numpy()[0] for name, value in loaded.signatures[SIGNATURE](**given).items()}
+        found = {name: value.numpy()[0] for name, value in attribute(**given).items()}
         done += _PER_PARAMETER * parameters * len(found["tokens"])
         row["tokens"] = weighted_words(found["tokens"], found["segment_ids"], found["attributions"], len(texts))
 
@@ -52,7 +53,7 @@ def weighted_words(
     """
     by_text: list[list[tuple[bytes, float]]] = [[] for _ in range(texts)]
     place = 0
-    for token, segment, weight in zip(tokens, segments, attributions.tolist(), strict=True):
+    for token, segment, weight in zip(tokens, segments, np.nan_to_num(attributions).tolist(), strict=True):
         if not token:  # special, or padding
             place = min(place + bool(by_text[place]), texts - 1)
             continue
