@@ -13,7 +13,7 @@ from models.errors import Interrupted, TransomError
 from pipeline import version
 from pipeline.commands.arguments import Commands, Parser, add_heading, add_verbose
 from pipeline.commands.cluster import compile, submit
-from pipeline.commands.running import errors, profile, report, reproduce, run, runs, tensorboard
+from pipeline.commands.running import compare, errors, profile, report, reproduce, run, runs, tensorboard
 from pipeline.commands.setup import backends, completion, doctor, init, presets, schema
 from pipeline.commands.shipping import deploy, edge, lineage, predict, serve
 from pipeline.runs.interruption import INTERRUPTED
@@ -38,7 +38,7 @@ exit codes: 0 success, 1 anything else, 2 configuration, 3 data, 4 data gate, 5 
 GROUPS: Mapping[str, Sequence[Callable[[Commands], None]]] = {
     "set up": (init.add, doctor.add, presets.add, backends.add, schema.add, completion.add),
     "run": (run.add, profile.add, reproduce.add, runs.add_clean),
-    "look at results": (runs.add, report.add, errors.add, lineage.add, tensorboard.add),
+    "look at results": (runs.add, report.add, errors.add, compare.add, lineage.add, tensorboard.add),
     "ship": (predict.add, serve.add, deploy.add, edge.add),
     "on a cluster": (compile.add, submit.add),
 }

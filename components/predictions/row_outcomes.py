@@ -33,6 +33,13 @@ def rebuild_targets(
     return targets
 
 
+def mcnemar(fixed: int, broken: int) -> float:
+    """The probability that chance alone makes so uneven a difference between the rows that only one of two models gets
+    right: the exact test of McNemar ("Note on the sampling error of the difference between correlated proportions or
+    percentages", 1947)."""
+    return float(stats.binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0
+
+
 class RowOutcomes:
     """Counts over all rows."""
 
@@ -106,21 +113,18 @@ class RowOutcomes:
         self._errors.append(predicted[usable] - numbers[usable])
 
     def changes(self, other: str) -> dict[str, Any]:
-        """How many rows the model gets right and the other does not, and the reverse, with McNemar's exact test
-        ("Note on the sampling error of the difference between correlated proportions", 1947): the probability that
-        chance alone makes so uneven a difference."""
+        """How many rows the model gets right and the other does not, and the reverse, with `mcnemar`."""
         if other not in self._right:
             return {}
         own, theirs = np.concatenate(self._right[MODEL]), np.concatenate(self._right[other])
         both = (own >= 0) & (theirs >= 0)
         fixed, broken = (int(((own == one) & (theirs == 1 - one) & both).sum()) for one in (1, 0))
-        chance = float(stats.binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0
         return {
             "fixed": fixed,
             "broken": broken,
             "both_right": int(((own == 1) & (theirs == 1)).sum()),
             "both_wrong": int(((own == 0) & (theirs == 0) & both).sum()),
-            "chance": chance,
+            "chance": mcnemar(fixed, broken),
         }
 
     def summarize(self) -> dict[str, Any]:
