@@ -67,11 +67,12 @@ def test_a_debug_run_takes_its_steps_and_says_that_it_is_one(debugged: Any) -> N
     assert made == {"metadata.seal.json", "artifacts", "lock", "metadata.sqlite", "runs"}
     assert not (project.output / "artifacts" / "Trainer").exists()
     assert list(project.temporary.iterdir()) == []
-    shown = project.transom("runs", str(project.config))
+    shown = project.transom("runs", "-v", str(project.config))
     assert "debugged" in shown
     assert "a debug run: 3 of 3 steps were finite" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fails", "code"), [(False, 6), (True, 1)], ids=["not finite", "an exception"])
 def test_pdb_opens_where_the_training_stopped(debugged: Any, tmp_path: Path, fails: bool, code: int) -> None:
     project, _ = debugged

@@ -86,7 +86,7 @@ def test_a_run_ends_with_a_page_that_answers_every_question(tiny: Tiny) -> None:
     assert text.count("<section ") == 12
     assert "stopped before" not in text
     assert text.count("<svg ") >= 6
-    for fact in ("95% interval", "place=", "McNemar", "milliseconds", "dynamic_int8"):
+    for fact in ("95% interval", "text_length=", "McNemar", "milliseconds", "dynamic_int8"):
         assert fact in text, fact
     page.unlink()
     project.transom("report", result["name"], "--project", str(project.config), "--no-open")
@@ -126,6 +126,7 @@ def test_a_copied_version_says_what_made_it(tiny: Tiny, tmp_path: Path) -> None:
     assert f"rows: train {lineage['data']['rows']['train']}" in project.transom("lineage", result["bundle"])
 
 
+@pytest.mark.slow
 def test_a_copied_version_is_trained_again_with_the_same_bits(tiny: Tiny, tmp_path: Path) -> None:
     """This takes 20 s on two cores."""
     project, result = tiny

@@ -42,8 +42,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("run --from =", list(STEPS)),
         ("run ", ["FILES"]),
         ("run transom.yaml --js", ["--json"]),
-        ("run transom.yaml ", ["-h", "--help", "-v", "--verbose", "--set", "--from", "--to", "--json", "--wait"]),
-        ("run --json --set a=b --", ["--help", "--verbose", "--set", "--from", "--to", "--wait"]),
+        (
+            "run transom.yaml ",
+            ["-h", "--help", "-v", "--verbose", "--set", "--from", "--to", "--debug", "--steps", "--json", "--wait"],
+        ),
+        ("run --json --set a=b --", ["--help", "--verbose", "--set", "--from", "--to", "--debug", "--steps", "--wait"]),
         ("run --set ", []),
         ("-v run --js", ["--json"]),
         ("run -- --js", []),
