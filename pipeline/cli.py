@@ -22,14 +22,13 @@ from pipeline.terminal import streams
 WRONG_ARGUMENTS = 2
 
 EPILOG = """\
-a first run:
+a first run, with the transom.yaml of the current folder:
   transom init reviews.csv               inspects the table, writes transom.yaml
   transom run                            trains, measures and pushes a model
   transom report                         opens the page of the run
   transom predict reviews-out "so good"  queries the pushed model
 
-`transom COMMAND --help` explains a command, with examples. \
-By default a command uses the transom.yaml in the current folder.
+`transom COMMAND --help` explains a command, with examples.
 
 exit codes: 0 success, 1 anything else, 2 configuration, 3 data, 4 data gate, 5 preset, 6 training, 7 model, \
 8 not blessed, 9 push, 10 another run holds the project, 11 other weights (reproduce), 130 interrupted

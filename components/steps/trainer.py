@@ -121,6 +121,7 @@ class Executor(StepExecutor):
                 task=trained.task,
                 extra_files=extra,
                 warmup_texts=WARMUP_TEXTS,
+                attributions=True,
                 program_key=key and f"{key} {fingerprint(*_EXPORTING_CODE)}",
             )
         trained.checkpoint.remove()

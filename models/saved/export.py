@@ -50,6 +50,7 @@ def export_saved_model(
     extra_files: Mapping[str, bytes] | None = None,
     warmup_texts: Sequence[str] = (),
     program_key: str | None = None,
+    attributions: bool = False,
 ) -> None:
     """Writes a SavedModel with the signatures of `models.saved.serving_module`, and checks it before publishing it.
 
@@ -64,6 +65,7 @@ def export_saved_model(
         warmup_texts: texts of the warm-up requests. Default: a short text and one of `max_length` tokens.
         program_key: a digest of code, model settings and versions. With it, and if the process has a cache
             (`models.compile_cache`), the graph of an earlier export is used again; it is checked like a new one.
+        attributions: whether to add the signature that explains answers.
 
     Raises:
         ModelError: the folder is not empty, the model does not fit the labels, the call is in a strategy's scope, or
@@ -83,9 +85,9 @@ def export_saved_model(
         )
     described: dict[str, Any] = {"tokenizer": tokenizer, "labels": labels, "task": task}
     texts = list(warmup_texts) or ["warm", "warm " * tokenizer.max_length]
-    module = ServingModule(model, **described)
+    module = ServingModule(model, **described, attributions=attributions)
     settings = task.model_dump(mode="json", exclude={"threshold"})  # a variable, like all that `labels` has fitted
-    key = to_json([program_key, tokenizer.digest(), labels.labels, settings]) if program_key else None
+    key = to_json([program_key, tokenizer.digest(), labels.labels, settings, attributions]) if program_key else None
     kept = kept_graph(key, module.saved_variables())
     with atomic_directory(Path(directory)) as folder:
         check = partial(_check, folder, model, ["", *texts[:_CHECKED_TEXTS]], **described)

@@ -32,13 +32,22 @@ class ServingModule(tf.Module):
         token_ids: `token_ids`, `padding_mask`, `segment_ids`, [B, L] int32 each.
         classify (not for a regression): `inputs` [B] string to `classes` [B, C] string, `scores` [B, C] float32.
         regress (for a regression): `inputs` [B] string to `outputs` [B] float32.
-        attributions: the inputs of serving_default, to `tokens` [B, L] string, their texts (`models.text.token_texts`),
-            and `attributions` [B, L] float32, how much each speaks for the answer (`models.saved.attributions`); with
-            `segment_ids` [B, L] int32, 1 in the second text, `label` and `score`.
+        attributions (if asked for): the inputs of serving_default, to `tokens` [B, L] string, their texts
+            (`models.text.token_texts`), and `attributions` [B, L] float32, how much each speaks for the answer
+            (`models.saved.attributions`); with `segment_ids` [B, L] int32, 1 in the second text, `label` and `score`.
     TF Serving passes serialized tf.Examples as `inputs` of the last two, so they read the same as `tf_example`.
     """
 
-    def __init__(self, model: keras.Model, *, tokenizer: Tokenizer, labels: LabelSpace, task: TaskConfig) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        tokenizer: Tokenizer,
+        labels: LabelSpace,
+        task: TaskConfig,
+        attributions: bool = False,
+    ) -> None:
+        """`attributions`: whether there is that signature, which makes the graph half as large again."""
         super().__init__(name="transom")
         # Only the variables are saved; the Keras model inside the partial is not tracked, so loading needs no Keras.
         self.weights = [variable.value for variable in model.variables]
@@ -54,19 +63,20 @@ class ServingModule(tf.Module):
         self.token_ids = _function(self._from_token_ids, *map(ids, ("token_ids", "padding_mask", "segment_ids")))
         texts = [strings(name) for name in (("text", "text_pair") if task.text_pair else ("text",))]
         self.features = _function(self._features, *texts)
-        self.from_texts, self.attributions = _function(self._from_texts, *texts), _function(self._attributions, *texts)
+        self.from_texts = _function(self._from_texts, *texts)
+        self.attributions = _function(self._attributions, *texts) if attributions else None
 
     def signatures(self) -> dict[str, Callable[..., Outputs]]:
         """Name to function, for any number of rows and any length."""
         regression = self._task.type == "regression"
         inputs = tf.TensorSpec([None], tf.string, name="inputs")
-        return {
+        found = {
             "serving_default": self.from_texts,
             "tf_example": _function(self._tf_example, tf.TensorSpec([None], tf.string, name="examples")),
             "token_ids": self.token_ids,
             "regress" if regression else "classify": _function(self._regress if regression else self._classify, inputs),
-            "attributions": self.attributions,
         }
+        return found if self.attributions is None else found | {"attributions": self.attributions}
 
     def saved_variables(self) -> dict[str, Any]:
         """The variables by their keys in the SavedModel's checkpoint."""

@@ -67,7 +67,7 @@ def run_facts(record: RunRecord, previous: RunRecord | None = None) -> RunFacts:
         edge=record.edge,
         pushed=record.pushed,
         bundle=record.bundle,
-        lineage=_lineage(record.pushed),
+        lineage=_lineage(record.pushed) or _own_lineage(record),
         previous=None if previous is None else run_facts(previous),
     )
 
@@ -84,6 +84,12 @@ def _lineage(pushed: str) -> Mapping[str, Any]:
             if isinstance(found, dict):
                 return found
     return {}
+
+
+def _own_lineage(record: RunRecord) -> Mapping[str, Any]:
+    """What the record says of the origin of a model that was not pushed."""
+    found = {"origin": record.training.get("origin"), "data": record.tables}
+    return {name: part for name, part in found.items() if part}
 
 
 def _previous(record: RunRecord, runs: Path) -> RunRecord | None:

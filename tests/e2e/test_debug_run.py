@@ -52,6 +52,7 @@ def debugged(source: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return project, [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.slow
 def test_a_debug_run_takes_its_steps_and_says_that_it_is_one(debugged: Any) -> None:
     project, events = debugged
     steps = [event for event in events if event["event"] == "debug step"]

@@ -7,10 +7,10 @@ from typing import Any
 
 from components.report.blocks import Block, Cell, Details, FactList, Paragraph, Table
 from components.report.page_facts import RunFacts
-from components.report.wording import ABSENT, cut, number, seconds, signed
+from components.report.wording import ABSENT, count, cut, megabytes, number, seconds, signed
 
 _TONES = {"done": "good", "failed": "bad", "interrupted": "bad"}
-_MOST_CHANGES = 60
+_MOST_CHANGES, _MOST_FILES, _MOST_FACTS = 60, 20, 60
 
 
 def changes_blocks(facts: RunFacts) -> Iterator[Block]:
@@ -110,16 +110,25 @@ def origin_blocks(facts: RunFacts) -> Iterator[Block]:
 
 
 def _lineage(lineage: Mapping[str, Any]) -> Iterator[Block]:
-    """Everything in the lineage file that is not a long list."""
-    if not lineage:
-        return
+    """The commit, the tables and the machine; then everything else that is not a list."""
+    origin = lineage.get("origin") or {}
+    code = origin.get("code") or {}
+    if code.get("commit"):
+        state = " with uncommitted changes" if code.get("uncommitted") else ""
+        yield Paragraph(f"Made by Transom {code.get('transom') or ''} from commit {code['commit'][:12]}{state}.")
+    files = [file for source in (lineage.get("data") or {}).get("sources", []) for file in source.get("files", [])]
+    if files:
+        rows = [
+            [cut(file["path"], 160), megabytes(file["bytes"]), str(file["sha256"])[:16]] for file in files[:_MOST_FILES]
+        ]
+        yield Table("The tables that were read", ["file", "size", "SHA-256 begins"], rows, numeric=False)
+    if len(files) > _MOST_FILES:
+        yield Paragraph(f"and {count(len(files) - _MOST_FILES, 'more file')}")
     for name, part in lineage.items():
         if isinstance(part, Mapping) and name != "config":
-            facts = [
-                (key.replace("_", " "), cut(str(value), 200))
-                for key, value in flat(part)
-                if not isinstance(value, list)
-            ]
+            short = [(key, value) for key, value in flat(part) if not isinstance(value, list)]
+            facts = [(key.replace("_", " "), cut(str(value), 200)) for key, value in short if value is not None]
             if facts:
-                yield Paragraph(name.replace("_", " "))
-                yield FactList(facts[:40])
+                yield Details(
+                    f"Everything that is known of the {name.replace('_', ' ')}", [FactList(facts[:_MOST_FACTS])]
+                )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_byte_pairs
 from exported_signatures import ask, signatures
-from tiny_exports import KINDS, Exported
+from tiny_exports import KINDS, Exported, export
+from tiny_sentencepiece import ALBERT, sentencepiece_tokenizer
 
 from models.saved import attributions
 from models.saved.attributions import STEPS, answer_score, attribute
@@ -24,9 +29,29 @@ def explain(exported: Exported, texts: list[bytes]) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in found.items()}
 
 
-@pytest.fixture(params=[*KINDS, "byte_pair", "sentencepiece", "byte_pair of pairs"])
-def exported(request: pytest.FixtureRequest, all_exports: dict[str, Exported]) -> Exported:
-    return all_exports[request.param]
+OTHERS = {
+    "byte_pair": ("single", tiny_byte_pairs.tokenizer),
+    "sentencepiece": ("single", functools.partial(sentencepiece_tokenizer, "unigram", ALBERT)),
+    "byte_pair of pairs": ("pair", tiny_byte_pairs.tokenizer),
+}
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """Exports a kind of model with attributions, once."""
+    folder = tmp_path_factory.mktemp("explained")
+
+    @functools.cache
+    def make(name: str) -> Exported:
+        kind, tokenizer = OTHERS.get(name, (name, lambda: None))
+        return export(kind, folder / name, tokenizer(), attributions=True)
+
+    return make
+
+
+@pytest.fixture(params=[*KINDS, *OTHERS])
+def exported(request: pytest.FixtureRequest, explained: Callable[[str], Exported]) -> Exported:
+    return explained(request.param)
 
 
 class Scores:
@@ -67,6 +92,7 @@ def test_the_numbers_add_up_to_what_the_text_changes(exported: Exported, monkeyp
     assert np.abs(change).max() > 0.05
 
 
+@pytest.mark.slow_variants
 def test_the_tokens_are_the_text(exported: Exported) -> None:
     found = explain(exported, SHORT)
     for tokens, segments, text in zip(found["tokens"], found["segment_ids"], SHORT, strict=True):
@@ -78,6 +104,7 @@ def test_the_tokens_are_the_text(exported: Exported) -> None:
     assert (found["attributions"][found["tokens"] == b""] == 0).all()
 
 
+@pytest.mark.slow_variants
 def test_an_explanation_is_of_the_answer_and_does_not_depend_on_the_rest_of_the_batch(exported: Exported) -> None:
     if exported.task.text_pair:
         pytest.skip("the pairs of this test depend on the batch")
@@ -88,8 +115,8 @@ def test_an_explanation_is_of_the_answer_and_does_not_depend_on_the_rest_of_the_
     np.testing.assert_allclose(among["score"], answers["score"], rtol=1e-5)
 
 
-def test_a_model_is_as_before_when_its_tokens_were_weighted(all_exports: dict[str, Exported]) -> None:
-    exported = all_exports["single"]
+def test_a_model_is_as_before_when_its_tokens_were_weighted(explained: Callable[[str], Exported]) -> None:
+    exported = explained("single")
     features = to_dense(Preprocessor(exported.tokenizer)(tf.constant(SHORT)), exported.tokenizer.pad_id)
     before = np.array(exported.model(features, training=False))
     with weighted_tokens(exported.model, tf.zeros_like(features["token_ids"], tf.float32), exported.tokenizer.pad_id):
@@ -98,6 +125,7 @@ def test_a_model_is_as_before_when_its_tokens_were_weighted(all_exports: dict[st
     assert np.abs(weighted - before).max() > 0.01
 
 
+@pytest.mark.slow_variants
 def test_no_text_and_no_rows(exported: Exported) -> None:
     assert explain(exported, [b""])["attributions"].sum() == 0 or exported.task.text_pair
     assert explain(exported, [])["attributions"].shape[0] == 0

@@ -97,9 +97,7 @@ def test_a_missing_text_is_the_empty_text(all_exports: dict[str, Exported]) -> N
 
 def test_method_names_are_those_that_tf_serving_asks_for(exported: Exported) -> None:
     methods = {n: s.method_name for n, s in meta_graph(exported.folder).signature_def.items() if n[0] != "_"}
-    predict = dict.fromkeys(
-        ("serving_default", "tf_example", "token_ids", "attributions"), "tensorflow/serving/predict"
-    )
+    predict = dict.fromkeys(("serving_default", "tf_example", "token_ids"), "tensorflow/serving/predict")
     last = "regress" if exported.task.type == "regression" else "classify"
     assert methods == {**predict, last: f"tensorflow/serving/{last}"}
 
@@ -134,7 +132,7 @@ def test_every_signature_that_reads_texts_is_warmed_up(exported: Exported) -> No
     (output,) = {"regress": ["outputs"], "classify": ["scores"]}[kind]
     assert request.model_spec.signature_name == kind
     assert loaded[kind](inputs=tf.constant([example.SerializeToString()]))[output].shape[0] == 1
-    assert {"serving_default", "token_ids", "tf_example", "attributions", kind} == set(loaded)
+    assert {"serving_default", "token_ids", "tf_example", kind} == set(loaded)
 
 
 def test_refuses_a_folder_that_holds_something(all_exports: dict[str, Exported]) -> None:

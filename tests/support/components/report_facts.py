@@ -69,7 +69,7 @@ def run_facts(
         "edge": EDGE,
         "pushed": "/out/serving/p/17",
         "bundle": "/out/edge/p/17",
-        "lineage": {"code": {"commit": "abc", "note": text[:100]}, "data": {"rows": 10}},
+        "lineage": {"origin": {"code": {"commit": "0123456789abcdef", "note": text[:100]}}, "data": _tables(text)},
     }
     return RunFacts(**{**found, **changed})
 
@@ -128,6 +128,11 @@ def _data(task: str, labels: tuple[str, ...], text: str) -> dict[str, Any]:
         to_json(describe_data({"train": facts, "test": facts}, summarize_data(facts), 3))
     )
     return described
+
+
+def _tables(text: str) -> dict[str, Any]:
+    file = {"path": f"{text[:60]}.csv", "bytes": 1000, "sha256": "ab" * 32}
+    return {"rows": {"train": 10}, "sources": [{"key": "path", "patterns": ["*.csv"], "files": [file]}]}
 
 
 TRAINING: dict[str, Any] = {

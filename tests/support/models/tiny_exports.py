@@ -83,12 +83,13 @@ def tiny_model(
     return model
 
 
-def export(kind: str, folder: Path, tokenizer: Tokenizer | None = None) -> Exported:
+def export(kind: str, folder: Path, tokenizer: Tokenizer | None = None, *, attributions: bool = False) -> Exported:
     """Exports a tiny model for the kind of task into a folder that does not exist yet."""
     tokenizer = tokenizer or golden_text.tokenizer()
     task, labels = KINDS[kind]
     model = tiny_model(tokenizer, labels.outputs, two_texts=task.text_pair is not None)
     config = ModelsConfig(task=task, model=ENCODER).model_dump_json().encode()
     extra = {"a.txt": b"a", CONFIG_FILE: config}
-    export_saved_model(model, folder, tokenizer=tokenizer, labels=labels, task=task, extra_files=extra)
+    parts = {"tokenizer": tokenizer, "labels": labels, "task": task}
+    export_saved_model(model, folder, **parts, extra_files=extra, attributions=attributions)
     return Exported(folder, model, tokenizer, labels, task)

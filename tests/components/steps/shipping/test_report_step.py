@@ -46,7 +46,9 @@ def run(folder: Path, pushed: dict[str, Any], *, edge: bool = True) -> Any:
 def test_the_page_has_what_the_steps_found(tmp_path: Path) -> None:
     destination = tmp_path / "pushed" / "17"
     (destination / "assets.extra").mkdir(parents=True)
-    (destination / "assets.extra" / "lineage.json").write_text('{"code": {"commit": "0123abc"}}', encoding="utf-8")
+    (destination / "assets.extra" / "lineage.json").write_text(
+        '{"origin": {"code": {"commit": "0123abc"}}}', encoding="utf-8"
+    )
     page = Path(run(tmp_path, {**PUSHED, "destination": str(destination)}).uri, "report.html").read_text(
         encoding="utf-8"
     )

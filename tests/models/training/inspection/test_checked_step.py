@@ -22,6 +22,7 @@ from models.training.token_rows import TokenRows
 from models.training.training_request import Request
 
 
+@pytest.mark.slow_variants
 @pytest.mark.parametrize(
     "changes",
     [{}, {"accumulate": 2, "clip_norm": 0.1}, {"task": "regression", "remat": True}],
