@@ -15,7 +15,7 @@ from components.evaluation.comparison import Baseline, compare, own_intervals
 from components.evaluation.measurements import LINEAR, LIVE, MODEL, Comparison
 from components.evaluation.thresholds import METRICS, direction
 from components.predictions.row_outcomes import RowOutcomes, rebuild_targets
-from components.predictions.stored_predictions import ALL_LABELS, StoredPredictions
+from components.predictions.stored_predictions import ALL_LABELS, PredictionFacts, StoredPredictions
 from components.predictions.wrong_rows import WrongRows
 from models.config import TaskConfig
 from tflite.host.json_text import to_json
@@ -24,14 +24,26 @@ from tflite.host.prediction import TaskType
 FILE_NAME = "rows.json"
 SHARE = 0.95
 """Of the bootstrap's draws, between the bounds of an interval."""
-_MOST_ROWS, _MOST_CELLS = 200_000, 2**24
-_DRAWS, _FEWEST_DRAWS, _DRAWN_ROWS = 1000, 100, 20_000_000
+# So that it takes a few seconds, however many rows there are.
+_MOST_ROWS, _MOST_CELLS = 50_000, 2**24
+_DRAWS, _FEWEST_DRAWS, _DRAWN_ROWS = 1000, 100, 5_000_000
 _HEADLINES = {
     "single_label": ("accuracy", "macro_f1", "auc", "log_loss"),
     "multi_label": ("micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy"),
     "regression": ("mse", "mae", "pearson", "spearman"),
 }
 """The metrics that get intervals."""
+_BY_RANK = {"auc", "mean_average_precision"}
+_MOST_RANKED = 8
+"""With more labels those are left out: each label of each draw is ranked, which takes minutes."""
+
+
+def interval_metrics(facts: PredictionFacts) -> list[str]:
+    """The metrics that get intervals, for these labels: of more than `ALL_LABELS`, those that need only the highest
+    scores."""
+    left_out = {*_BY_RANK} if len(facts.labels) > _MOST_RANKED else set[str]()
+    left_out |= {"log_loss"} if len(facts.labels) > ALL_LABELS else set()
+    return [name for name in _HEADLINES[facts.task] if name in METRICS[facts.task] and name not in left_out]
 
 
 def examine(predictions: StoredPredictions, label_errors: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
@@ -106,7 +118,7 @@ class _MeasuredPart:
             return {}, {}
         facts = self._facts
         task = TaskConfig(type=facts.task, threshold=facts.threshold)
-        names = [name for name in _HEADLINES[facts.task] if name in METRICS[facts.task]]
+        names = interval_metrics(facts)
         draws = max(_FEWEST_DRAWS, min(_DRAWS, _DRAWN_ROWS // self.rows))
         targets = np.concatenate(self._targets)
         scores = {name: np.concatenate(parts) for name, parts in self._scores.items()}

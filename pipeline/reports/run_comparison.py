@@ -11,7 +11,8 @@ import pandas as pd
 
 from components.evaluation.comparison import Baseline, compare
 from components.evaluation.measurements import MODEL
-from components.evaluation.thresholds import METRICS, direction
+from components.evaluation.thresholds import direction
+from components.predictions.examined_rows import interval_metrics
 from components.predictions.row_outcomes import RowOutcomes, mcnemar, rebuild_targets
 from components.predictions.stored_predictions import PredictedRows, StoredPredictions
 from components.predictions.wrong_rows import answer
@@ -22,13 +23,8 @@ from pipeline.reports.error_rows import predictions_of
 from pipeline.runs.run_records import RunRecord
 
 SHARE, MOST_LISTED = 0.95, 200
-_MOST_ROWS, _DRAWS = 200_000, 500
+_MOST_ROWS, _DRAWS = 50_000, 300
 _SHOWN_CHARACTERS = 400
-_METRICS = {
-    "single_label": ("accuracy", "macro_f1", "auc", "log_loss"),
-    "multi_label": ("micro_f1", "macro_f1", "mean_average_precision", "subset_accuracy"),
-    "regression": ("mse", "mae", "pearson", "spearman"),
-}
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,7 @@ class _SharedRows:
         """Of the first rows, if there are very many."""
         old, new = self._facts
         task = TaskConfig(type=new.task, threshold=new.threshold)
-        names = [name for name in _METRICS[new.task] if name in METRICS[new.task]]
+        names = interval_metrics(new)
         rows, most = self._rows[1], _MOST_ROWS
         taken = self._places[1][:most]
         given = None if rows.given is None else [rows.given[place] for place in taken]

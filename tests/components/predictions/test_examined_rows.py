@@ -163,3 +163,8 @@ def test_few_rows_and_many_labels_give_a_small_file(labels: int, tmp_path: Path)
     assert found["intervals"] == {}
     assert found["outcomes"]["right"] + found["outcomes"]["wrong"] == 12
     assert len(to_json(found)) < 100_000
+
+
+def test_many_labels_are_not_ranked_in_every_draw(tmp_path: Path) -> None:
+    facts, rows, _ = single(labels=30)
+    assert set(examined(tmp_path, facts, rows)["intervals"]) == {"accuracy", "macro_f1", "log_loss"}
