@@ -29,6 +29,8 @@ NOT_RUN = {
     r"transom predict pairs-out": "needs a model of pairs; tests/e2e/test_tasks.py trains and queries one",
     r"transom run --set model\.preset=minilm-l6": "fine-tunes for minutes; `make demo` does",
     r"python -m venv ~/xprof": "installs TensorBoard's profiler, which is not in the lock",
+    r"transom (lineage|reproduce) .*1796047957": "names a version of another project; tests/pipeline/lineage has one",
+    r"transom reproduce .* (--data|--set)": "needs tables in another place; tests/pipeline/lineage has some",
     r"transom completion .*(>>|>|source)": "changes how the user's shell starts",
     r"transom tensorboard": "serves until it is stopped; tests/pipeline/commands/running/test_tensorboard.py starts it",
 }
