@@ -11,13 +11,16 @@ from pipeline.paths import Paths
 from pipeline.runs.run_records import FILE_NAME, RunRecord, all_runs, read_record
 
 
-def find_run(given: str, project: Path | None, overrides: Sequence[str] = ()) -> tuple[RunRecord, Path]:
+def find_run(
+    given: str, project: Path | None, overrides: Sequence[str] = (), *, measured: bool = False
+) -> tuple[RunRecord, Path]:
     """The record and the folder of a run.
 
     Args:
         given: a run's name or the beginning of one, "last", or the path of a run's folder or of its run.json.
         project: the configuration file or its folder; not read if `given` is a path.
         overrides: keys of the configuration with values, as for `--set`.
+        measured: "last" is the last run that measured a model, if there is one.
 
     Raises:
         ConfigError: there is no such run, there are several, or its record cannot be read.
@@ -28,10 +31,12 @@ def find_run(given: str, project: Path | None, overrides: Sequence[str] = ()) ->
         return _readable(folder)
     # The runs of a project whose configuration has become invalid can still be named by their folders.
     paths = _paths(project, overrides)
-    runs, names = paths.runs, [run.name for run in all_runs(paths)]
+    recorded = all_runs(paths)
+    runs, names = paths.runs, [run.name for run in recorded]
     if not names:
         raise ConfigError(f"a run in {runs}", got="no runs", expected="a run", fix="`transom run` starts the first")
-    found = names[-1:] if given == LAST else [name for name in names if name == given]
+    latest = [run.name for run in recorded if run.rows or not measured] or names
+    found = latest[-1:] if given == LAST else [name for name in names if name == given]
     found = found or [name for name in names if name.startswith(given)]
     if len(found) != 1:
         listed = found or names

@@ -40,7 +40,8 @@ def compare(options: argparse.Namespace) -> int:
     from pipeline.whole_files import write_whole
     from tflite.host.json_text import to_json
 
-    before, after = (find_run(name, options.project)[0] for name in (options.before, options.after))
+    named = options.before, options.after
+    before, after = (find_run(name, options.project, measured=True)[0] for name in named)
     found = compare_runs(before, after)
     if options.page is not None:
         with os_errors_as(TransomError, f"the page {options.page} cannot be written", fix="name another file"):

@@ -42,7 +42,7 @@ def errors(options: argparse.Namespace) -> int:
     from pipeline.reports.run_choice import find_run
     from tflite.host.json_text import to_json
 
-    record, _ = find_run(options.run, options.project)
+    record, _ = find_run(options.run, options.project, measured=True)
     predictions = predictions_of(record)
     found = error_rows(predictions)
     shown = found[: options.most or (None if options.csv or options.json else _SHOWN)]

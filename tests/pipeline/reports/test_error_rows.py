@@ -99,9 +99,12 @@ def test_a_run_is_named_by_its_beginning_by_last_or_by_its_folder(record: RunRec
     record.save(Paths(tmp_path, tmp_path / "out", tmp_path, tmp_path))
     named = {given: find_run(given, tmp_path)[0].name for given in ("last", "20261130-12", "20261130-130000")}
     assert named == {"last": record.name, "20261130-12": "20261130-120000", "20261130-130000": record.name}
+    record.name, record.rows = "20261130-140000", {}
+    record.save(Paths(tmp_path, tmp_path / "out", tmp_path, tmp_path))
+    assert [find_run("last", tmp_path, measured=only)[0].name[9:] for only in (True, False)] == ["130000", "140000"]
     folder = tmp_path / "out" / "runs" / "20261130-120000"
     assert find_run(str(folder), None)[1] == find_run(str(folder / "run.json"), None)[1] == folder
-    for given, got in (("2026", "2 runs"), ("1999", "no such run")):
+    for given, got in (("2026", "3 runs"), ("1999", "no such run")):
         with pytest.raises(ConfigError, match=got):
             find_run(given, tmp_path)
     (folder / "run.json").write_text("{", encoding="utf-8")

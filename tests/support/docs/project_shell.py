@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import os
 import random
 import re
@@ -64,8 +65,9 @@ class ProjectShell:
         line = line.replace("--port=9000", f"--port={grpc}").replace("--rest_api_port=9001", f"--rest_api_port={rest}")
         if line.startswith("transom serve") and "--port" not in line:
             line += f" --port={grpc} --rest_api_port={rest}"
-        runs = sorted((self.folder / "reviews-out" / "runs").glob("*"))
-        line = re.sub(r"\b\d{8}-\d{6}\b", runs[-1].name, line) if runs else line
+        runs = sorted((self.folder / "reviews-out" / "runs").glob("*/run.json"))
+        measured = [run.parent.name for run in runs if json.loads(run.read_text(encoding="utf-8")).get("rows")]
+        line = re.sub(r"\b\d{8}-\d{6}\b", measured[-1], line) if measured else line
         # Programs that only show the output, where they are not installed.
         return re.sub(r" \| (jq|less)\b.*", lambda end: end[0] if shutil.which(end[1]) else "", line)
 
