@@ -12,12 +12,11 @@ from typing import Any
 
 from components.report.page_facts import RunFacts
 from components.report.report_page import FILE_NAME, report_page
-from models.saved.model_locations import EXTRA_FOLDER
+from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE
 from pipeline.runs.run_records import RunRecord, read_record
 from pipeline.version import version_text
 from pipeline.whole_files import write_whole
 
-LINEAGE_FILE = "lineage.json"
 _LOG = logging.getLogger(__name__)
 
 

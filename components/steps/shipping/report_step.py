@@ -15,9 +15,7 @@ from components.report.report_page import report_page
 from components.report.training_losses import read_losses
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import REPORT_FILE
-from models.saved.model_locations import EXTRA_FOLDER
-
-_LINEAGE_FILE = "lineage.json"
+from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE
 
 
 class Executor(StepExecutor):
@@ -51,7 +49,7 @@ def _facts(step: StepRun) -> RunFacts:
         edge=edge,
         pushed=pushed.get("destination", ""),
         bundle=pushed.get("bundle", ""),
-        lineage=_json(Path(pushed["destination"], EXTRA_FOLDER, _LINEAGE_FILE)) if pushed.get("destination") else {},
+        lineage=_json(Path(pushed["destination"], EXTRA_FOLDER, LINEAGE_FILE)) if pushed.get("destination") else {},
     )
 
 
