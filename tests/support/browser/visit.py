@@ -11,7 +11,7 @@ import json
 import sys
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
@@ -39,7 +39,7 @@ def main(chromium: str, url: str, folder: str, *views: str) -> None:
             page.on("pageerror", lambda error: found["console"].append(str(error)))
             page.on("request", lambda request: found["requests"].append(request.url))
             page.goto(url)
-            page.screenshot(path=f"{folder}/{width}-{scheme}.png", full_page=True)
+            _capture(page, f"{folder}/{width}-{scheme}.png")
             violations = Axe().run(page).response["violations"]
             found["views"].append(
                 {
@@ -52,6 +52,17 @@ def main(chromium: str, url: str, folder: str, *views: str) -> None:
             context.close()
         browser.close()
     sys.stdout.write(json.dumps(found))
+
+
+def _capture(page: Page, path: str) -> None:
+    """Asks again, once: on a busy machine Chromium refuses now and then a picture that it takes a moment later."""
+    try:
+        page.screenshot(path=path, full_page=True)
+    except Error as error:
+        if "Unable to capture screenshot" not in str(error):
+            raise
+        page.wait_for_timeout(500)
+        page.screenshot(path=path, full_page=True)
 
 
 if __name__ == "__main__":
