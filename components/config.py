@@ -11,6 +11,7 @@ from models.settings import UNIQUE, ConfigSection, EachOnce, FilePath
 
 Files = FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1)]
 Severity = Literal["error", "warn", "off"]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]
 
 
 class SplitsConfig(ConfigSection):
@@ -179,6 +180,23 @@ class ServingConfig(ConfigSection):
     """How far a score or probability may be from Keras's; for a regression, in standard deviations of the labels."""
     latency_ms: float | None = Field(None, gt=0.0)
     """The longest that 99 of 100 requests with one text over gRPC may take, on the machine that runs the pipeline."""
+
+
+class CardConfig(ConfigSection):
+    """What only people know about a model: its model card says it, in their words (Markdown)."""
+
+    author: str = Field("", max_length=1000)
+    """Who made the model; also in the metadata of the edge bundle's file."""
+    licence: str = Field("", max_length=200, pattern=r"^[^\n]*$")
+    """Licence of the model: an SPDX identifier such as apache-2.0, or a name; also in the file's metadata."""
+    languages: Annotated[tuple[Language, ...], EachOnce, UNIQUE] = ()
+    """Languages of the texts, such as en (ISO 639)."""
+    data: str = Field("", max_length=100_000)
+    """What the rows are, who labelled them, and where they come from."""
+    intended_use: str = Field("", max_length=100_000)
+    """What the model is for, and what it is not for."""
+    limits: str = Field("", max_length=100_000)
+    """What is known about its mistakes and biases beyond what the run measures."""
 
 
 class PushConfig(ConfigSection):

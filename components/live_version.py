@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from models.errors import PushError
+from models.saved.model_locations import CARD_FILE
 from serving.errors import PublishError
 from serving.publish.version_folders import newest, versions
 
@@ -55,12 +56,14 @@ def live_version(directory: str) -> int:
 def version_digest(folder: Path) -> str:
     """A digest of a version's files, because the number does not identify them; "" if it has been removed.
 
+    The model card is left out: it changes when somebody says more about the model, which is no reason to measure again.
+
     Raises:
         PushError: a file cannot be read.
     """
     digest = hashlib.sha256()
     try:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(path for path in folder.rglob("*") if path.name != CARD_FILE and path.is_file()):
             digest.update(os.fsencode(path.relative_to(folder)) + b"\0")
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.data.gate.drift import SUMMARY_FILE
+from components.report_files import EDGE_FILE
 from models.config import CONFIG_FILE
 from models.errors import ModelError, PushError
 from models.saved.model_identity import same_model
-from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE
+from models.saved.model_locations import CARD_FILE, EXTRA_FOLDER, LINEAGE_FILE
+from models.whole_writes import write_whole
 from serving.errors import PublishError
 from serving.publish.version_folders import newest, prune, publish
 from tflite.host import BUNDLE_FILE
 from tflite.host.manifest import Manifest
-from tflite.measure.variant_choice import FILE_NAME as EDGE_REPORT_FILE
 
-Lineage = Callable[[int], bytes]
 ALREADY_LIVE = "nothing new: this model was live already"
 # Trainer and DataGate put these into each pushed model. Models of other programs may be in the same folder.
 _TRANSOM_FILES = (f"{EXTRA_FOLDER}/{CONFIG_FILE}", f"{EXTRA_FOLDER}/{SUMMARY_FILE}")
@@ -42,6 +42,41 @@ class PushResult:
 
 
 @dataclass(frozen=True)
+class Papers:
+    """What tells others about a model, beside it and beside its edge bundle. It is no part of what either computes.
+
+    Attributes:
+        lineage: the content of `lineage.json`, by the number of the version that was live before (0: none).
+        card: the content of `README.md`, by that of `lineage.json` and whether it is for the bundle; None if it could
+            not be written.
+    """
+
+    lineage: Callable[[int], bytes]
+    card: Callable[[bytes, bool], bytes | None]
+
+    def files(self, lineage: bytes, *, bundle: bool) -> dict[str, bytes]:
+        """The files by their names."""
+        card = self.card(lineage, bundle)
+        return {LINEAGE_FILE: lineage} | ({CARD_FILE: card} if card is not None else {})
+
+    def renew(self, folder: Path, *, bundle: bool) -> str:
+        """Brings the card up to date that is beside a lineage: somebody has said more, or the model was measured again.
+
+        Returns:
+            Why it could not; the former one is still there. "" if it could.
+        """
+        lineage, target = folder / LINEAGE_FILE, folder / CARD_FILE
+        try:
+            # An earlier version of Transom pushed no lineage.
+            card = self.card(lineage.read_bytes(), bundle) if lineage.is_file() else None
+            if card is not None and not (target.is_file() and target.read_bytes() == card):
+                write_whole(target, card.decode())
+        except OSError as error:
+            return f"; its model card {target} could not be written: {error.strerror or error}"
+        return ""
+
+
+@dataclass(frozen=True)
 class EdgeChoice:
     """The edge gate's choice.
 
@@ -57,7 +92,7 @@ class EdgeChoice:
 
     @property
     def report_file(self) -> Path:
-        return self.report_folder / EDGE_REPORT_FILE
+        return self.report_folder / EDGE_FILE
 
     def manifest(self, version: int) -> Manifest:
         """The chosen bundle's manifest, with the gate's measurements and the served model's version."""
@@ -77,23 +112,25 @@ def push_with_bundle(
     extra_files: Mapping[str, bytes],
     edge: EdgeChoice | None,
     edge_directory: Path,
-    lineage: Lineage | None = None,
+    papers: Papers | None = None,
 ) -> PushResult:
     """Pushes a model, with the edge gate's report if there is one, and then the chosen bundle; see `push`."""
     if edge is not None:
-        extra_files = {**extra_files, f"{EXTRA_FOLDER}/{EDGE_REPORT_FILE}": edge.report_file.read_bytes()}
-    result = push(source, directory, keep, extra_files, lineage)
+        extra_files = {**extra_files, f"{EXTRA_FOLDER}/{EDGE_FILE}": edge.report_file.read_bytes()}
+    result = push(source, directory, keep, extra_files, papers)
     if edge is None or not edge.variant:
         return result
     told = directory / str(result.version) / EXTRA_FOLDER / LINEAGE_FILE
-    lineage_file = {LINEAGE_FILE: told.read_bytes()} if told.is_file() else {}
-    new = _push_bundle(edge, edge_directory, result.version, keep, lineage_file)
+    beside = papers.files(told.read_bytes(), bundle=True) if papers is not None and told.is_file() else {}
+    new = _push_bundle(edge, edge_directory, result.version, keep, beside)
     reason = f"{result.reason}; its edge bundle is new" if new and not result.new else result.reason
+    if papers is not None and not new:
+        reason += papers.renew(edge_directory / str(result.version), bundle=True)
     return replace(result, new=result.new or new, reason=reason, bundle=str(edge_directory / str(result.version)))
 
 
 def push(
-    source: Path, directory: Path, keep: int, extra_files: Mapping[str, bytes], lineage: Lineage | None = None
+    source: Path, directory: Path, keep: int, extra_files: Mapping[str, bytes], papers: Papers | None = None
 ) -> PushResult:
     """Makes the model in `source` the newest version under `directory`, and removes all but the `keep` newest.
 
@@ -103,7 +140,7 @@ def push(
         source: the SavedModel.
         directory: the push folder.
         extra_files: path within the version to the content to store there.
-        lineage: the content of `lineage.json`, by the number of the version that was live before (0: none).
+        papers: further ones, made for a new version only.
 
     Raises:
         PushError: the push failed; the version that was live before is still live.
@@ -111,10 +148,12 @@ def push(
     try:
         live = newest(directory)
         if live is not None and same_model(source, directory / str(live)):
-            result = PushResult(live, ALREADY_LIVE)
+            extra = directory / str(live) / EXTRA_FOLDER
+            result = PushResult(live, ALREADY_LIVE + (papers.renew(extra, bundle=False) if papers is not None else ""))
         else:
-            if lineage is not None:
-                extra_files = {**extra_files, f"{EXTRA_FOLDER}/{LINEAGE_FILE}": lineage(live or 0)}
+            if papers is not None:
+                made = papers.files(papers.lineage(live or 0), bundle=False)
+                extra_files = {**extra_files, **{f"{EXTRA_FOLDER}/{name}": content for name, content in made.items()}}
             result = PushResult(publish(source, directory, extra_files), "pushed", new=True)
     except PublishError as error:
         fix = error.fix or "correct this and run again; the previous version is still live"
@@ -128,11 +167,10 @@ def push(
     return replace(result, reason=f"{result.reason}; removed {', '.join(map(str, removed))}") if removed else result
 
 
-def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int, lineage_file: Mapping[str, bytes]) -> bool:
+def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int, beside: Mapping[str, bytes]) -> bool:
     """Pushes the chosen bundle under the number of the SavedModel, and removes all but the `keep` newest bundles.
 
-    `lineage_file`: its name and content, that of the SavedModel; none if that has none. It is no part of the bundle's
-    identity.
+    `beside`: names and contents of files that are no part of the bundle's identity.
 
     Returns:
         False if the same bundle was there already.
@@ -144,7 +182,7 @@ def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int, lin
     try:
         new = not _is_same_bundle(directory / str(version), manifest)
         if new:
-            extra_files = {BUNDLE_FILE: manifest.to_json().encode(), **lineage_file}
+            extra_files = {BUNDLE_FILE: manifest.to_json().encode(), **beside}
             publish(edge.bundles / edge.variant, directory, extra_files, version=version, known_by=BUNDLE_FILE)
         prune(directory, keep, [BUNDLE_FILE])
     except PublishError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from components.beam_config import BeamConfig
-from components.config import DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
+from components.config import CardConfig, DataConfig, EvaluationConfig, GateConfig, PushConfig, ServingConfig
 from models.config import ModelsConfig
 from models.settings import FilePath
 from pipeline import project_names
@@ -26,5 +26,6 @@ class ProjectConfig(ModelsConfig):
     serving: ServingConfig = ServingConfig()
     edge: EdgeConfig = EdgeConfig()
     push: PushConfig = PushConfig()
+    card: CardConfig = CardConfig()
     beam: BeamConfig = BeamConfig()
     kubeflow: KubeflowConfig = KubeflowConfig()

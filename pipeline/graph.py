@@ -99,12 +99,14 @@ def build(config: ProjectConfig, paths: Paths) -> Pipeline:
         trainer.outputs["model"],
         evaluator.outputs["blessing"],
         gate.outputs["blessing"],
+        evaluator.outputs["evaluation"],
         served.outputs["blessing"],
         bundles=edge[0].outputs["bundles"] if edge else None,
         edge_blessing=edge[1].outputs["blessing"] if edge else None,
         directory=str(paths.push),
         edge_directory=str(paths.edge),
         keep=config.push.keep,
+        card=config.card,
         version=version,
     )
     report = _report_step(config, paths, gate, trainer, evaluator, served, edge, pusher)
@@ -152,7 +154,7 @@ def _edge_steps(config: ProjectConfig, examples: BaseChannel, model: BaseChannel
     """The steps that export and judge the edge bundles; none if no variant is configured."""
     if not config.edge.variants:
         return []
-    exporter = EdgeExporter(examples, model, task=config.task, edge=config.edge)
+    exporter = EdgeExporter(examples, model, task=config.task, edge=config.edge, card=config.card)
     exporter.add_upstream_node(after)
     bundles = exporter.outputs["bundles"]
     gate = EdgeGate(examples, model, bundles, task=config.task, edge=config.edge, evaluation=config.evaluation)

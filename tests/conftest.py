@@ -17,6 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "0")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TRANSOM_COMPILE_CACHE", "off")  # the user's own is left alone
+# Readline, which pytest loads, sets them for the processes that pytest-xdist starts.
+os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Shared by tests: tiny models, small servers, clients.

@@ -42,9 +42,5 @@ class EdgeConfig(ConfigSection):
     """The same for each slice of `evaluation.slices` with at least `evaluation.min_slice_size` rows."""
     budget: BudgetConfig = BudgetConfig()
     """The device's limits."""
-    author: str = ""
-    """Written to the file's metadata."""
-    licence: str = ""
-    """Written to the file's metadata."""
     directory: FilePath | None = None
     """Folder of the pushed bundles, numbered like the SavedModels. Default: OUTPUT/edge/NAME."""

@@ -7,11 +7,11 @@ is told to the process: on this machine before the steps are forked from it, on 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.lineage.left_out import LEFT_OUT, without_credentials
 from components.lineage.lineage_facts import (
     FORMAT,
     DataFacts,
@@ -29,9 +29,6 @@ from models.saved.model_identity import model_digest
 from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.json_text import to_json
 
-LEFT_OUT = ("beam", "kubeflow")
-"""Sections that say only where the steps run, and may hold credentials and environment variables."""
-_CREDENTIALS = re.compile(r"(?<=://)[^\s/?#]*@")
 _told: dict[str, Any] = {}
 
 
@@ -70,15 +67,6 @@ def write_lineage(model: Path, blessing: Path, previous_version: int) -> bytes:
         origin=Origin.model_validate(report.get("origin") or {}),
     )
     return (to_json(without_credentials(lineage.model_dump(mode="json")), indent=1) + "\n").encode()
-
-
-def without_credentials(value: Any) -> Any:
-    """JSON values without "user:password@" in addresses, at any depth."""
-    if isinstance(value, dict):
-        return {key: without_credentials(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [without_credentials(part) for part in value]
-    return _CREDENTIALS.sub("", value) if isinstance(value, str) else value
 
 
 def _read(file: Path) -> dict[str, Any]:

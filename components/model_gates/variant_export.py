@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tfx import types
 
+from components.config import CardConfig
 from components.model_gates.edge_rows import edge_rows
 from models.config import TaskConfig
 from models.errors import ModelError
@@ -24,7 +25,9 @@ REFERENCE: Variant = "float32"
 _BUNDLES_FILE = "bundles.json"
 
 
-def export_variants(folder: Path, examples: types.Artifact, target: Path, task: TaskConfig, config: EdgeConfig) -> None:
+def export_variants(
+    folder: Path, examples: types.Artifact, target: Path, task: TaskConfig, config: EdgeConfig, card: CardConfig
+) -> None:
     """Writes `target/VARIANT/` for every configured variant and for float32, and `target/bundles.json`.
 
     A variant that cannot be exported is not an error here: `bundles.json` holds the reason.
@@ -32,12 +35,13 @@ def export_variants(folder: Path, examples: types.Artifact, target: Path, task: 
     Args:
         folder: the SavedModel.
         examples: raw rows.
+        card: its author and licence are written into the files.
 
     Raises:
         ConfigError: a length that the model does not have.
     """
     wanted = [variant for variant in VARIANTS if variant in (*config.variants, REFERENCE)]
-    errors = _export(wanted, folder, examples, target, task, config)
+    errors = _export(wanted, folder, examples, target, task, config, card)
     (target / _BUNDLES_FILE).write_text(to_json(errors, indent=1) + "\n", encoding="utf-8")
 
 
@@ -48,7 +52,13 @@ def load_export_errors(bundles: Path) -> dict[Variant, str]:
 
 
 def _export(
-    wanted: list[Variant], folder: Path, examples: types.Artifact, target: Path, task: TaskConfig, config: EdgeConfig
+    wanted: list[Variant],
+    folder: Path,
+    examples: types.Artifact,
+    target: Path,
+    task: TaskConfig,
+    config: EdgeConfig,
+    card: CardConfig,
 ) -> dict[Variant, str]:
     try:
         plain = Float32Model.from_version(folder, config.lengths)
@@ -57,12 +67,12 @@ def _export(
         return dict.fromkeys(wanted, brief(error))
     golden = edge_rows(examples, "eval", task, GOLDEN_ROWS)
     calibration = edge_rows(examples, "train", task, CALIBRATION_ROWS) if set(wanted) & set(READS_ROWS) else []
-    card = ModelCard(plain.name, version=_weights_digest(folder), author=config.author, licence=config.licence)
+    about = ModelCard(plain.name, version=_weights_digest(folder), author=card.author, licence=card.licence)
     errors: dict[Variant, str] = {}
     for number, variant in enumerate(wanted, start=1):
         PROGRESS_LOG.info("exporting %s, variant %d of %d", variant, number, len(wanted))
         try:
-            plain.write_bundle(target / variant, variant, card, golden=golden, calibration=calibration)
+            plain.write_bundle(target / variant, variant, about, golden=golden, calibration=calibration)
             errors[variant] = ""
         except ModelError as error:
             USER_LOG.warning("edge variant %s: %s", variant, error)

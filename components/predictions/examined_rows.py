@@ -17,11 +17,11 @@ from components.evaluation.thresholds import METRICS, direction
 from components.predictions.row_outcomes import RowOutcomes, rebuild_targets
 from components.predictions.stored_predictions import ALL_LABELS, PredictionFacts, StoredPredictions
 from components.predictions.wrong_rows import WrongRows
+from components.report_files import ROWS_FILE
 from models.config import TaskConfig
 from tflite.host.json_text import to_json
 from tflite.host.prediction import TaskType
 
-FILE_NAME = "rows.json"
 SHARE = 0.95
 """Of the bootstrap's draws, between the bounds of an interval."""
 # So that it takes a few seconds, however many rows there are.
@@ -77,12 +77,12 @@ def examine(predictions: StoredPredictions, label_errors: Sequence[Mapping[str, 
 
 def save_examined(examined: Mapping[str, Any], folder: Path | str) -> None:
     """Writes `rows.json`."""
-    Path(folder, FILE_NAME).write_text(to_json(examined, indent=1) + "\n", encoding="utf-8")
+    Path(folder, ROWS_FILE).write_text(to_json(examined, indent=1) + "\n", encoding="utf-8")
 
 
 def load_examined(folder: Path | str) -> dict[str, Any]:
     """Reads what `save_examined` wrote; empty if there is none, as in an evaluation of an earlier version."""
-    file = Path(folder, FILE_NAME)
+    file = Path(folder, ROWS_FILE)
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,17 +67,22 @@ class Plot:
     """A plot.
 
     Attributes:
-        svg: made by `charts`, which puts no text of the user's into it.
+        draw: makes the SVG, with `charts`, which puts no text of the user's into it.
         caption: what it shows.
         description: what can be read off it, for who cannot see it.
         narrow: whether it is as high as it is wide.
     """
 
-    svg: str
+    draw: Callable[[], str]
     caption: str
     description: str
     narrow: bool = False
     kind: str = "plot"
+
+    @property
+    def svg(self) -> str:
+        """Drawn now: a reader of the words alone need not wait for it."""
+        return self.draw()
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,14 @@ class RowCard:
 
 
 @dataclass(frozen=True)
+class Code:
+    """A text to copy, each of its characters as it is."""
+
+    text: str
+    kind: str = "code"
+
+
+@dataclass(frozen=True)
 class Details:
     """Blocks that are shown on demand."""
 
@@ -120,7 +133,7 @@ class Details:
     kind: str = "details"
 
 
-Block = Paragraph | FactList | Table | Plot | RowCard | Details
+Block = Paragraph | FactList | Table | Plot | RowCard | Code | Details
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from components.report.blocks import Block, Section
 from components.report.html_page import Page, body_of, render
+from components.report.model_card import card_blocks
 from components.report.page_facts import RunFacts
 from components.report.sections import overview
 from components.report.sections.data import data_blocks
@@ -36,6 +37,7 @@ _SECTIONS: tuple[tuple[str, str, str, Callable[[RunFacts], Iterator[Block]]], ..
     ("serving", "Serving", "Does the server answer as the trained model does, and how fast?", serving_blocks),
     ("edge", "Small devices", "How large and how fast is it on a small device?", edge_blocks),
     ("origin", "Origin", "Which commit, data and settings made it?", origin_blocks),
+    ("card", "Model card", "What may others be told about it?", card_blocks),
 )
 """Anchor, title, the question that it answers, and its blocks."""
 

@@ -15,7 +15,6 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.saved_model import fingerprinting_utils  # the only way to renew a fingerprint
 
 from models import runtime
-from models.atomic_directory import atomic_directory
 from models.config import TaskConfig
 from models.errors import ModelError
 from models.network.precision import computes_in_half
@@ -25,6 +24,7 @@ from models.saved.postprocessing import postprocess
 from models.saved.serving_module import ServingModule
 from models.saved.warmup_requests import write_warmup
 from models.text.preprocessing import Preprocessor, to_dense
+from models.whole_writes import atomic_directory
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
 from tflite.host.tokenizer import Tokenizer

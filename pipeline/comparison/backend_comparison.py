@@ -15,6 +15,7 @@ from models.runtime import cpu_facts
 from models.training.elsewhere.environments import COSTS, FRAMEWORKS, install_command, interpreter
 from models.training.elsewhere.installed_packages import check_backend
 from models.training.progress import Progress, format_duration
+from models.whole_writes import write_whole
 from pipeline.comparison.measurement import Measurement, advice, doubts, table
 from pipeline.comparison.other_load import busy_cores
 from pipeline.config import ProjectConfig
@@ -26,7 +27,6 @@ from pipeline.runs.temporary_folders import temporary_folder
 from pipeline.steps import BEFORE_TRAINING
 from pipeline.terminal.console import View
 from pipeline.terminal.run_log import captured_output
-from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ Hugging Face's `TrainingArguments`, its configurations of models and example scr
 from __future__ import annotations
 
 KEYS = {
+    "author": "card.author",
     "backbone": "model.preset",
     "bf16": "train.precision: mixed_bfloat16",
     "early_stopping_patience": "train.early_stopping",
@@ -17,6 +18,9 @@ KEYS = {
     "gradient_clip_val": "train.clip_norm",
     "hidden_size": "model.width",
     "jit_compile": "train.xla",
+    "language": "card.languages",
+    "licence": "card.licence",
+    "license": "card.licence",
     "label_column": "task.label",
     "label_smoothing_factor": "train.label_smoothing",
     "lora_r": "model.lora_rank",

@@ -65,6 +65,7 @@ def _groups(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         "EdgeConfig": "edge",
         "BudgetConfig": "edge.budget",
         "PushConfig": "push",
+        "CardConfig": "card",
         "BeamConfig": "beam",
         "BeamStepConfig": "beam.steps.STEP",
         "KubeflowConfig": "kubeflow",

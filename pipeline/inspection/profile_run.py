@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models import heap
-from models.atomic_directory import atomic_directory
 from models.config import ModelsConfig, PresetConfig, may_train_in_parts
 from models.errors import ConfigError
 from models.runtime import cpu_facts, one_thread_per_operation
+from models.whole_writes import atomic_directory
 from pipeline.comparison.other_load import busy_cores
 from pipeline.configuration.loading import load
 from pipeline.inspection.profile_screen import remarks, screen

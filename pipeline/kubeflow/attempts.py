@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import ConfigError, DataError, ModelError, NotBlessedError, TransomError, temporary_cause
-from pipeline.whole_files import write_whole
+from models.whole_writes import write_whole
 from tflite.host.json_text import to_json
 
 # The same configuration, data and model fail again. Downloads of presets, training (which resumes at its last

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from components.lineage.left_out import LEFT_OUT, without_credentials
 from components.lineage.lineage_facts import FileFacts, RunFacts
-from components.lineage.lineage_record import LEFT_OUT, tell, without_credentials
+from components.lineage.lineage_record import tell
 from components.lineage.origin import checkout_facts, program_facts
 from components.lineage.table_facts import file_facts
 from pipeline.config import ProjectConfig

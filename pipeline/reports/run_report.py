@@ -10,12 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from components.report.model_card import model_card
 from components.report.page_facts import RunFacts
 from components.report.report_page import FILE_NAME, report_page
+from models.errors import ModelError
 from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE
+from models.whole_writes import write_whole
 from pipeline.runs.run_records import RunRecord, read_record
 from pipeline.version import version_text
-from pipeline.whole_files import write_whole
 
 _LOG = logging.getLogger(__name__)
 
@@ -32,6 +34,22 @@ def write_report(record: RunRecord, folder: Path) -> Path:
             former = (folder.parent / record.repeats / FILE_NAME).read_text(encoding="utf-8")
     write_whole(target, report_page(run_facts(record, _previous(record, folder.parent)), version_text(), former))
     return target
+
+
+def run_card(record: RunRecord) -> str:
+    """The card of the model that a run made, as Markdown.
+
+    Raises:
+        ModelError: the run made none.
+    """
+    if not record.evaluation:
+        raise ModelError(
+            f"run {record.name} has no model card",
+            got=f"it ended before its model was measured ({record.status})",
+            expected="a run that came to the Evaluator",
+            fix="`transom runs` lists the runs; name one that was pushed",
+        )
+    return model_card(run_facts(record))
 
 
 def try_to_write_report(record: RunRecord, folder: Path) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.lineage.table_facts import TABLES_FILE
+from components.report.step_reports import StepReport, read_step_reports
 from components.report.training_losses import read_losses
 from models.errors import GateError, NotBlessedError, TransomError
 from pipeline.runs.run_records import ALREADY_LIVE, UNCHANGED, RunRecord
@@ -17,20 +16,24 @@ if TYPE_CHECKING:
 
 def read_reports(record: RunRecord, outputs: Outputs) -> None:
     """Fills the record from the steps' outputs."""
-    record.tables = _read_report(outputs, "DataGate", "blessing", TABLES_FILE) or {}
-    record.data = _read_report(outputs, "DataGate", "blessing", "data.json") or record.data
-    record.findings = _read_report(outputs, "DataGate", "blessing", "findings.json") or record.findings
-    record.training = _read_report(outputs, "Trainer", "model_run", "training.json") or {}
+
+    def folder_of(report: StepReport) -> Path | None:
+        artifact = outputs.get(report.step, {}).get(report.output)
+        return None if artifact is None else Path(artifact.uri)
+
+    found = read_step_reports(folder_of)
+    record.tables = found.get("tables", {})
+    record.data = found.get("data", record.data)
+    record.findings = found.get("findings", record.findings)
+    record.training = found.get("training", {})
     if record.training:
         logs = Path(outputs["Trainer"]["model_run"].uri, "logs", "train")
         record.training["losses"] = [list(point) for point in read_losses(logs)]
-    record.evaluation = _read_report(outputs, "Evaluator", "evaluation", "summary.json") or {}
-    record.rows = _read_report(outputs, "Evaluator", "evaluation", "rows.json") or {}
+    record.evaluation, record.rows = found.get("evaluation", {}), found.get("rows", {})
     if record.rows:
         record.rows["folder"] = outputs["Evaluator"]["evaluation"].uri  # has the predictions of all rows
     record.verdict = record.evaluation.get("verdict", "")
-    record.serving = _read_report(outputs, "ServingGate", "blessing", "serving.json") or {}
-    record.edge = _read_report(outputs, "EdgeGate", "blessing", "edge_report.json") or {}
+    record.serving, record.edge = found.get("serving", {}), found.get("edge", {})
     if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
         record.verdict = record.serving["verdict"]
 
@@ -45,13 +48,6 @@ def listed_rows(record: RunRecord) -> list[dict[str, Any]]:
     """All rows that the record lists: likely label errors, and the surest mistakes."""
     found = (record.evaluation.get("label_errors", {}).get("rows", []), record.rows.get("wrong", {}).get("listed", []))
     return [row for rows in found for row in rows]
-
-
-def _read_report(outputs: Outputs, step: str, output: str, file: str) -> Any:
-    """The JSON file that a step wrote into one of its outputs; None if it did not run."""
-    artifact = outputs.get(step, {}).get(output)
-    path = Path(artifact.uri) / file if artifact is not None else None
-    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
 
 
 def set_status(record: RunRecord, outputs: Outputs) -> TransomError | None:

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.whole_writes import write_whole
 from pipeline.paths import Paths
 from pipeline.runs.run_lock import is_held
 from pipeline.steps import CHECKS, STEPS
-from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 FILE_NAME = "run.json"

@@ -29,12 +29,12 @@ from models.errors import TransomError
 from models.presets.preset_files import resolve_preset
 from models.presets.preset_names import packaged_folder
 from models.training.elsewhere.installed_packages import environment_key
+from models.whole_writes import write_whole
 from pipeline.config import ProjectConfig
 from pipeline.paths import Paths
 from pipeline.runs.run_records import ALREADY_LIVE, UNCHANGED, RunRecord, StepRecord, read_record
 from pipeline.runs.store.live_artifacts import live_artifacts
 from pipeline.runs.store.metadata_check import AGAIN
-from pipeline.whole_files import write_whole
 from tflite.host.json_text import to_json
 
 FILE_NAME = "unchanged.json"

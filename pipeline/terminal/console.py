@@ -31,6 +31,7 @@ MARKS = {
     "interrupted": ("✗", "yellow"),
 }
 _NOT_RUN = ("cached", "skipped")
+_UNBOUNDED = 100_000  # columns
 
 
 class PlainConsole(Console):
@@ -45,12 +46,16 @@ class PlainConsole(Console):
 
     @property  # type: ignore[misc]  # rich's has a setter; this one follows the terminal
     def size(self) -> ConsoleDimensions:
-        """The size of the terminal written to; rich uses standard output, which is the log during a run."""
+        """The size of the terminal written to; rich uses standard output, which is the log during a run.
+
+        A file or a pipe has room for each row of a table in one line, unless the variable COLUMNS says otherwise.
+        """
         with contextlib.suppress(OSError, ValueError, AttributeError):
             width, height = os.get_terminal_size(self.file.fileno())
             if width and height:
                 return ConsoleDimensions(width, height)
-        return super().size
+        fallback = super().size
+        return fallback if os.environ.get("COLUMNS") else ConsoleDimensions(_UNBOUNDED, fallback.height)
 
     def say(self, text: str) -> None:
         """Prints sentences; a terminal gets them wrapped between words."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from components.lineage.table_facts import TABLES_FILE
 from pipeline.steps import STEPS
 from tests.e2e.conftest import Project
 
@@ -40,16 +41,16 @@ def fill():
             except OSError:
                 pass
 
-def begin(step, function):
+def begin(step, function, *others):
     def killed():
         function()
         os.kill(os.getpid(), signal.SIGKILL)
     if now or step in suffered:
-        return start(step, function)
+        return start(step, function, *others)
     now.append(step)
     if fault == "full":
         fill()
-    return start(step, killed if fault == "killed" else function)
+    return start(step, killed if fault == "killed" else function, *others)
 
 StepProcess.start = begin
 local_runner.usable_cores = lambda: 1  # one step after another: none ends well beside one that suffers
@@ -84,8 +85,9 @@ def run_with(fault: str, project: Project, prefix: list[str]) -> list[dict[str, 
 
 
 def contents(output: Path, step: str) -> list[bytes]:
-    """The files of a step's outputs, sorted by their paths."""
+    """The files of a step's outputs, sorted by their paths; not that which names the project's folder."""
     found = (path for path in output.joinpath("artifacts").rglob("*") if step in path.parts and path.is_file())
+    found = (path for path in found if path.name != TABLES_FILE)
     return [path.read_bytes() for path in sorted(found, key=lambda path: (path.parts[-2:], path))]
 
 

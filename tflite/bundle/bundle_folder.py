@@ -9,9 +9,9 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from models.atomic_directory import atomic_directory
 from models.errors import ModelError
 from models.text import mediapipe_rules
+from models.whole_writes import atomic_directory
 from tflite.bundle.mediapipe_metadata import LABELS_FILE, VOCABULARY_FILE, ModelCard, add_metadata
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.json_text import to_json

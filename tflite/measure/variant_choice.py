@@ -13,8 +13,6 @@ from tflite.host.json_text import finite
 from tflite.measure.cost import Cost
 from tflite.measure.parity import Parity
 
-FILE_NAME = "edge_report.json"
-
 
 @dataclass(frozen=True)
 class Candidate:

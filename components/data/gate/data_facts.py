@@ -10,9 +10,9 @@ import numpy as np
 
 from components.data.gate.counts import SplitFacts, shorten
 from components.data.gate.drift import LENGTH_EDGES, bin_counts, distances
+from components.report_files import DATA_FILE
 from tflite.host.json_text import to_json
 
-FILE_NAME = "data.json"
 _MOST_LABELS, _FEWEST_LABELS, _MOST_COLUMNS = 40, 10, 40
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _BINS = 30
@@ -42,7 +42,7 @@ def describe_data(
 
 def save_data(described: Mapping[str, Any], folder: Path | str) -> None:
     """Writes `data.json`."""
-    Path(folder, FILE_NAME).write_text(to_json(described, indent=1) + "\n", encoding="utf-8")
+    Path(folder, DATA_FILE).write_text(to_json(described, indent=1) + "\n", encoding="utf-8")
 
 
 def _split(facts: SplitFacts) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from components.config import Severity
+from components.report_files import FINDINGS_FILE
 from models.errors import GateError
 from tflite.host.json_text import to_json
 
-FINDINGS_FILE = "findings.json"
 # The number of errors that a message lists.
 _LISTED = 10
 # If findings of these rules pass, a later step stops all the same: letting them pass is no advice.

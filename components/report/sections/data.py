@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from components.report import charts
@@ -84,7 +85,7 @@ def _numbers(splits: Mapping[str, Any]) -> Iterator[Block]:
     for name, numbers in found.items():
         if name == "train":
             yield PlotBlock(
-                charts.histogram(numbers["edges"], {name: numbers["counts"]}, "number", "rows"),
+                partial(charts.histogram, numbers["edges"], {name: numbers["counts"]}, "number", "rows"),
                 "The numbers of the training rows",
                 f"Numbers from {number(numbers['quantiles'][0])} to {number(numbers['quantiles'][-1])}, "
                 f"median {number(numbers['quantiles'][3])}.",
@@ -112,7 +113,7 @@ def _lengths(splits: Mapping[str, Any]) -> Iterator[Block]:
         quantiles = {name: part["quantiles"] for name, part in parts.items()}
         name, first = next(iter(quantiles.items()))
         yield PlotBlock(
-            charts.histogram(bounds, shares, "characters", "share of the rows", logarithmic=True),
+            partial(charts.histogram, bounds, shares, "characters", "share of the rows", logarithmic=True),
             f"Lengths of the texts in the column “{cut(column, 60)}”",
             f"{name}: half of the texts have up to {first[3]:,.0f} characters, 95% up to {first[5]:,.0f}, "
             f"the longest {first[6]:,.0f}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def _latencies(latencies: list[float]) -> Iterator[Block]:
         return
     counts, edges = np.histogram(latencies, _BINS)
     yield Plot(
-        charts.histogram(edges.tolist(), {"requests": counts.tolist()}, "milliseconds", "requests"),
+        partial(charts.histogram, edges.tolist(), {"requests": counts.tolist()}, "milliseconds", "requests"),
         f"Latency of {len(latencies):,} requests with one text, over gRPC on this machine",
         f"From {min(latencies):.1f} to {max(latencies):.1f} ms, half within {float(np.median(latencies)):.1f} ms.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from components.report import charts
@@ -54,7 +55,7 @@ def _curves(report: Mapping[str, Any], losses: Sequence[tuple[int, float]]) -> I
     if len(losses) > 1:
         steps, values = zip(*losses, strict=True)
         yield Plot(
-            charts.lines({"training loss": (steps, values)}, "step", "training loss"),
+            partial(charts.lines, {"training loss": (steps, values)}, "step", "training loss"),
             "The training loss over the steps",
             f"From {values[0]:.3f} at step {steps[0]} to {values[-1]:.3f} at step {steps[-1]}; "
             f"the lowest is {min(values):.3f}.",
@@ -70,7 +71,9 @@ def _curves(report: Mapping[str, Any], losses: Sequence[tuple[int, float]]) -> I
         }
         last = ", ".join(f"{words} {number(values[-1])}" for words, (_, values) in drawn.items())
         yield Plot(
-            charts.lines(drawn, "epoch", "loss", points=True), "The loss after each epoch", f"At the end: {last}."
+            partial(charts.lines, drawn, "epoch", "loss", points=True),
+            "The loss after each epoch",
+            f"At the end: {last}.",
         )
     if history:
         yield Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from components.report import charts
@@ -39,8 +40,14 @@ def _calibration(facts: RunFacts, bins: Sequence[Mapping[str, float]]) -> Iterat
         f"around a score of {farthest['confidence']:.2f}, {percent(farthest['right'])} are right: there it is {lean}."
     )
     yield Plot(
-        charts.lines(
-            {"model": (confidence, right)}, "score", "share that is right", points=True, percent=True, square=True
+        partial(
+            charts.lines,
+            {"model": (confidence, right)},
+            "score",
+            "share that is right",
+            points=True,
+            percent=True,
+            square=True,
         ),
         "Calibration: on the dotted line a score is the share of answers that are right",
         words,
@@ -75,7 +82,7 @@ def _thresholds(curve: Mapping[str, Any] | None) -> Iterator[Block]:
     words = f"At {steps[place]:.2f}: {at(place)}. The highest F1 of these rows is at {steps[best]:.2f}: {at(best)}."
     series = {name: (steps, curve[name]) for name in ("precision", "recall", "f1")}
     yield Plot(
-        charts.lines(series, "threshold", "value", mark=now, percent=True),
+        partial(charts.lines, series, "threshold", "value", mark=now, percent=True),
         f"Precision, recall and F1{of} at each threshold; the line is the present one",
         words,
     )
@@ -103,7 +110,7 @@ def _numbers(outcomes: Mapping[str, Any]) -> Iterator[Block]:
         f"{number(quantiles[0])} to {number(quantiles[4])}; the median error is {number(quantiles[2])} ({lean})."
     )
     yield Plot(
-        charts.points(pairs, "number in the table", "prediction"),
+        partial(charts.points, pairs, "number in the table", "prediction"),
         f"{count(len(pairs), 'row')}: on the dotted line the prediction is right",
         words,
         narrow=True,

@@ -6,6 +6,7 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 from components.artifacts import EdgeBundles
+from components.config import CardConfig
 from components.model_gates.variant_export import export_variants
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
@@ -23,7 +24,7 @@ class Executor(StepExecutor):
         """
         examples, bundles = step.artifact("examples"), step.folder("bundles")
         task, config = step.config("task", TaskConfig), step.config("config", EdgeConfig)
-        export_variants(step.model_folder, examples, bundles, task, config)
+        export_variants(step.model_folder, examples, bundles, task, config, step.config("card", CardConfig))
 
 
 class EdgeExporter(Step, executor=Executor):
@@ -31,11 +32,22 @@ class EdgeExporter(Step, executor=Executor):
 
     INPUTS = {"examples": standard_artifacts.Examples, "model": standard_artifacts.Model}
     OUTPUTS = {"bundles": EdgeBundles}
-    PARAMETERS = {"task": str, "config": str}
+    PARAMETERS = {"task": str, "config": str, "card": str}
 
     def __init__(
-        self, examples: types.BaseChannel, model: types.BaseChannel, *, task: TaskConfig, edge: EdgeConfig
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        *,
+        task: TaskConfig,
+        edge: EdgeConfig,
+        card: CardConfig = CardConfig(),  # noqa: B008
     ) -> None:
         """`examples`: raw rows. The cache key holds only the settings that affect the files."""
-        config = edge.model_dump_json(include={"variants", "lengths", "author", "licence"})
-        super().__init__(examples=examples, model=model, task=task.model_dump_json(), config=config)
+        super().__init__(
+            examples=examples,
+            model=model,
+            task=task.model_dump_json(),
+            config=edge.model_dump_json(include={"variants", "lengths"}),
+            card=card.model_dump_json(include={"author", "licence"}),
+        )

@@ -11,10 +11,10 @@ from components.artifacts import VARIANT, VERDICT, EdgeBundles, write_blessing
 from components.config import EvaluationConfig
 from components.model_gates.edge_gate_report import SPLIT, edge_gate_report
 from components.model_gates.edge_rows import edge_rows
+from components.report_files import EDGE_FILE
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 from tflite.config import EdgeConfig
-from tflite.measure.variant_choice import FILE_NAME
 
 USER_LOG = logging.getLogger("transom")
 
@@ -34,7 +34,7 @@ class Executor(StepExecutor):
         report = edge_gate_report(step.model_folder, step.folder("bundles"), rows, config, evaluation.min_slice_size)
         USER_LOG.info("%s", report[VERDICT])
         blessing = step.artifact("blessing")
-        write_blessing(blessing, report, FILE_NAME)
+        write_blessing(blessing, report, EDGE_FILE)
         blessing.set_string_custom_property(VARIANT, report[VARIANT] or "")
 
 
@@ -61,7 +61,7 @@ class EdgeGate(Step, executor=Executor, code=("tflite.measure.cost",)):
             model=model,
             bundles=bundles,
             task=task.model_dump_json(),
-            config=edge.model_dump_json(exclude={"directory", "author", "licence"}),
+            config=edge.model_dump_json(exclude={"directory"}),
             # The thresholds are left out: changing one does not run this step again.
             evaluation=evaluation.model_dump_json(include={"slices", "min_slice_size"}),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,13 @@ from tfx.components.util import model_utils
 from tfx.types import standard_artifacts, system_executions
 
 from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBundles
+from components.config import CardConfig
 from components.lineage.lineage_record import write_lineage
 from components.lineage.table_facts import TABLES_FILE
 from components.live_version import live_version, version_digest
-from components.push import EdgeChoice, PushResult, push_with_bundle
+from components.push import EdgeChoice, Papers, PushResult, push_with_bundle
+from components.report.model_card import model_card
+from components.report.step_reports import StepReport, facts_of_steps
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.saved.model_locations import EXTRA_FOLDER
 from tflite.host.json_text import to_json
@@ -54,10 +58,28 @@ class Executor(StepExecutor):
             {f"{EXTRA_FOLDER}/{path.name}": path.read_bytes() for path in data_reports},
             edge,
             Path(step.parameters["edge_directory"]),
-            partial(write_lineage, step.model_folder, blessed_data),
+            Papers(partial(write_lineage, step.model_folder, blessed_data), partial(_card, step)),
         )
         _record(pushed, result, directory)
         USER_LOG.info("version %d in %s: %s", result.version, directory, result.reason)
+
+
+def _card(step: StepRun, lineage: bytes, bundle: bool) -> bytes | None:
+    """The model card, from the reports of the steps before. A model is pushed even if its card cannot be written."""
+
+    def folder_of(report: StepReport) -> Path | None:
+        if report.key == "model_run":
+            return step.model_folder / EXTRA_FOLDER
+        return step.folder(report.key) if step.optional(report.key) is not None else None
+
+    try:
+        told = json.loads(lineage)
+        config = {**told["config"], "card": json.loads(step.parameters["card"])}
+        facts = facts_of_steps(folder_of, config, lineage=told, status="pushed")
+        return model_card(facts, bundle=bundle).encode()
+    except Exception:
+        logging.getLogger(__name__).warning("the model card could not be written", exc_info=True)
+        return None
 
 
 def _record(pushed: types.Artifact, result: PushResult, directory: Path | None = None) -> None:
@@ -89,12 +111,20 @@ class Pusher(Step, executor=Executor):
         "data_blessing": DataBlessing,
     }
     OPTIONAL_INPUTS = {
+        "evaluation": standard_artifacts.ModelEvaluation,
         "serving_blessing": standard_artifacts.InfraBlessing,
         "bundles": EdgeBundles,
         "edge_blessing": standard_artifacts.InfraBlessing,
     }
     OUTPUTS = {"pushed_model": standard_artifacts.PushedModel}
-    PARAMETERS = {"directory": str, "edge_directory": str, "keep": int, "live_bundle": str, "live_version": int}
+    PARAMETERS = {
+        "directory": str,
+        "edge_directory": str,
+        "keep": int,
+        "live_bundle": str,
+        "live_version": int,
+        "card": str,
+    }
     TYPE_ANNOTATION = system_executions.Deploy
 
     def __init__(
@@ -102,6 +132,7 @@ class Pusher(Step, executor=Executor):
         model: types.BaseChannel,
         model_blessing: types.BaseChannel,
         data_blessing: types.BaseChannel,
+        evaluation: types.BaseChannel | None = None,
         serving_blessing: types.BaseChannel | None = None,
         bundles: types.BaseChannel | None = None,
         edge_blessing: types.BaseChannel | None = None,
@@ -109,6 +140,7 @@ class Pusher(Step, executor=Executor):
         directory: str,
         edge_directory: str = "",
         keep: int,
+        card: CardConfig = CardConfig(),  # noqa: B008
         version: int | None = None,
     ) -> None:
         """`directory`, `keep`: see `components.config.PushConfig`. `version`: the live version, see `LiveModel`.
@@ -117,7 +149,9 @@ class Pusher(Step, executor=Executor):
         bundles. A model without a blessed bundle is pushed without one.
 
         The JSON files of `data_blessing` are stored with the version, under `assets.extra`: the next run measures the
-        drift of its data against them. So is `lineage.json`, which a version keeps as long as it is live.
+        drift of its data against them. So is `lineage.json`, which a version keeps as long as it is live, and the model
+        card, `README.md`, which is brought up to date. `evaluation`: the Evaluator's, for the card; `card`: what only
+        people know.
         What is live is part of the cache key, so a model whose pushed version has been removed is pushed again, and so
         is a bundle that is damaged.
         """
@@ -125,12 +159,14 @@ class Pusher(Step, executor=Executor):
             model=model,
             model_blessing=model_blessing,
             data_blessing=data_blessing,
+            evaluation=evaluation,
             serving_blessing=serving_blessing,
             bundles=bundles,
             edge_blessing=edge_blessing,
             directory=directory,
             edge_directory=edge_directory,
             keep=keep,
+            card=card.model_dump_json(),
             live_version=live_version(directory) if version is None else version,
             live_bundle=_live_bundle(edge_directory) if version is None and edge_directory else "",
         )

@@ -12,9 +12,10 @@ from tfx.types import standard_artifacts
 from components.artifacts import DataBlessing, ReportArtifact
 from components.report.page_facts import RunFacts
 from components.report.report_page import report_page
+from components.report.step_reports import StepReport, facts_of_steps
 from components.report.training_losses import read_losses
+from components.steps.shipping.pusher import FILE_NAME as PUSHED_FILE
 from components.tfx_step import Step, StepExecutor, StepRun
-from models.config import REPORT_FILE
 from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE
 
 
@@ -28,32 +29,20 @@ class Executor(StepExecutor):
 
 
 def _facts(step: StepRun) -> RunFacts:
-    config = json.loads(step.parameters["config"])
-    evaluation = _read(step, "evaluation", "summary.json") or {}
-    serving, edge = (_read(step, name, file) or {} for name, file in _GATES)
-    pushed = _read(step, "pushed_model", "pushed.json") or {}
-    refused = evaluation.get("blessed") and not serving.get("blessed", True)
-    logs = step.folder("model_run") / "logs" / "train"
-    return RunFacts(
-        project=str(config.get("name", "")),
+    def folder_of(report: StepReport) -> Path | None:
+        return step.folder(report.key) if step.optional(report.key) is not None else None
+
+    pushed = _json(step.folder("pushed_model") / PUSHED_FILE)
+    place = pushed.get("destination", "")
+    return facts_of_steps(
+        folder_of,
+        json.loads(step.parameters["config"]),
         status=_status(pushed),
-        verdict=(serving if refused else evaluation).get("verdict", ""),
-        config=config,
-        data=_read(step, "data_blessing", "data.json") or {},
-        findings=_read(step, "data_blessing", "findings.json") or [],
-        training=_read(step, "model_run", REPORT_FILE) or {},
-        losses=read_losses(logs),
-        evaluation=evaluation,
-        rows=_read(step, "evaluation", "rows.json") or {},
-        serving=serving,
-        edge=edge,
-        pushed=pushed.get("destination", ""),
+        losses=read_losses(step.folder("model_run") / "logs" / "train"),
+        pushed=place,
         bundle=pushed.get("bundle", ""),
-        lineage=_json(Path(pushed["destination"], EXTRA_FOLDER, LINEAGE_FILE)) if pushed.get("destination") else {},
+        lineage=_json(Path(place, EXTRA_FOLDER, LINEAGE_FILE)) if place else {},
     )
-
-
-_GATES = (("serving_blessing", "serving.json"), ("edge_blessing", "edge_report.json"))
 
 
 def _status(pushed: dict[str, Any]) -> str:
@@ -61,11 +50,6 @@ def _status(pushed: dict[str, Any]) -> str:
     if not pushed.get("pushed"):
         return "not blessed"
     return "pushed" if pushed.get("new") else "already live"
-
-
-def _read(step: StepRun, key: str, file: str) -> Any:
-    """The JSON file in an input's folder; None if there is no such input, or file."""
-    return _json(step.folder(key) / file) if step.optional(key) is not None else None
 
 
 def _json(path: Path) -> Any:

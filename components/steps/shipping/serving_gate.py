@@ -10,11 +10,11 @@ from tfx.types import standard_artifacts
 from components.artifacts import BLESSED, VERDICT, write_blessing
 from components.config import ServingConfig
 from components.model_gates.serving_gate_report import serving_gate_report
+from components.report_files import SERVING_FILE
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.config import TaskConfig
 
 USER_LOG = logging.getLogger("transom")
-FILE_NAME = "serving.json"
 
 
 class Executor(StepExecutor):
@@ -32,7 +32,7 @@ class Executor(StepExecutor):
         else:
             report = {BLESSED: True, VERDICT: "the serving gate is off (serving.gate: false)"}
         USER_LOG.info("%s", report[VERDICT])
-        write_blessing(step.artifact("blessing"), report, FILE_NAME)
+        write_blessing(step.artifact("blessing"), report, SERVING_FILE)
 
 
 class ServingGate(Step, executor=Executor, code=("serving.server.main", "serving.server.model_service")):

@@ -33,11 +33,11 @@ def compare(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from models.errors import TransomError, os_errors_as
+    from models.whole_writes import write_whole
     from pipeline.reports.comparison_page import comparison_page
     from pipeline.reports.comparison_table import print_comparison
     from pipeline.reports.run_choice import find_run
     from pipeline.reports.run_comparison import compare_runs
-    from pipeline.whole_files import write_whole
     from tflite.host.json_text import to_json
 
     named = options.before, options.after

@@ -23,19 +23,24 @@ def add(commands: Commands) -> None:
         transom report                             the last run of the transom.yaml of the current folder
         transom report 20261130-142045             a run by its name; the beginning of it is enough
         transom report --project reviews/          of another project
+        transom report --card                      its model card, as Markdown
         transom report reviews-out/runs/20261130-142045 --no-open    by its folder; only the file is made
         """,
     )
     add_run(parser)
+    parser.add_argument("--card", action="store_true", help="print the model card instead, for a README.md")
     parser.add_argument("--no-open", action="store_true", help="do not open a browser")
 
 
 def report(options: argparse.Namespace) -> int:
     from models.errors import TransomError, os_errors_as
     from pipeline.reports.run_choice import find_run
-    from pipeline.reports.run_report import write_report
+    from pipeline.reports.run_report import run_card, write_report
 
     record, folder = find_run(options.run, options.project)
+    if options.card:
+        print(run_card(record), end="")
+        return 0
     with os_errors_as(TransomError, f"the report in {folder} cannot be written", fix="change its permissions"):
         page = write_report(record, folder)
     print(page)

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.whole_files import write_whole
+from models.whole_writes import write_whole
 from tflite.host.json_text import to_json
 
 _FOLDER = ".files"

@@ -18,6 +18,7 @@ from components.report.report_page import report_page
 
 SECTIONS = [
     "next", "metrics", "labels", "rows", "slices", "trust", "data", "changes", "training", "serving", "edge", "origin",
+    "card",
 ]  # fmt: skip
 PARTS = (
     "data",

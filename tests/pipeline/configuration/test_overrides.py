@@ -62,7 +62,7 @@ def given(*overrides: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize(
-    "key", ["output", "task.label", "data.schema_path", "model.preset", "kubeflow.env.NAME", "edge.author"]
+    "key", ["output", "task.label", "data.schema_path", "model.preset", "kubeflow.env.NAME", "card.author"]
 )
 def test_a_text_is_taken_as_it_is_written(key: str, text: str) -> None:
     value: Any = given(f"{key}={text}")

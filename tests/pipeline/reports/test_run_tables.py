@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from pipeline.paths import Paths
-from pipeline.reports.run_tables import print_summary
+from pipeline.reports.run_tables import print_costs, print_summary
 from pipeline.runs.run_records import RunRecord
+from tflite.measure.cost import Cost, Latency
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,16 @@ def test_the_summary_says_what_trained_and_how(tmp_path: Path, changes: dict[str
     }
     print_summary(run, paths, stream, as_json=False)
     assert f"training: {line}" in " ".join(stream.getvalue().split())
+
+
+def test_off_the_terminal_a_row_is_one_line_whatever_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    names = [f"/a/long/{'folder/' * 40}{number}" for number in range(2)]
+    latency = Latency("classify", 1.0, 1.5)
+    cost = Cost(bytes=1_000_000, load_ms=1.0, memory_bytes=1_000_000, threads=1, latency_ms=(latency,))
+    stream = io.StringIO()
+    print_costs(names, [cost, cost], stream)
+    assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["bundle", *names]
 
 
 @pytest.mark.parametrize("columns", ["80", "160"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tiny_artifacts import artifact
 
 from components import artifacts
 from components.steps.shipping.pusher import Executor
+from tflite.host.manifest import MODEL_FILE, Manifest, hash_file
 
 
 def exported(folder: Path, name: str) -> Path:
@@ -37,6 +39,7 @@ def push(
     served: int = 1,
     keep: int = 5,
     findings: str = "[]",
+    card: str = "{}",
     **more: Any,
 ) -> Any:
     """Runs the Pusher on a model that returns `name`; returns the PushedModel."""
@@ -56,7 +59,30 @@ def push(
     Executor().Do(
         {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate], **more},
         {"pushed_model": [pushed]},
-        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": "", "code": ""}
+        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": "", "code": "", "card": card}
         | {"edge_directory": str(base.parent / "edge")},
     )
     return pushed
+
+
+def edge(folder: Path, variant: str, weights: str = "int8") -> dict[str, list[Any]]:
+    """The Pusher's inputs from the two edge steps; `weights` is the content of the chosen bundle's model."""
+    bundles = artifact(artifacts.EdgeBundles, folder / "bundles")
+    if variant:
+        chosen = folder / "bundles" / variant
+        chosen.mkdir(exist_ok=True)
+        (chosen / MODEL_FILE).write_text(weights)
+        manifest = Manifest("m", "single_label", False, (8,), 0, 0.5, "|", variant, report={"bytes": 4})
+        dataclasses.replace(manifest, sha256={MODEL_FILE: hash_file(chosen / MODEL_FILE)}).save(chosen)
+    blessing = artifact(standard_artifacts.InfraBlessing, folder / "edge")
+    blessing.set_string_custom_property("variant", variant)
+    row = {"variant": variant, "chosen": True, "parity": {"rows": 9}, "cost": {"bytes": 4}, "latency_ratio": 0.5}
+    row |= {"why": ""}
+    report = {
+        "blessed": bool(variant),
+        "verdict": "edge bundle",
+        "variants": [row] if variant else [],
+        "budget": {"megabytes": 1},
+    }
+    (folder / "edge" / "edge_report.json").write_text(json.dumps(report))
+    return {"bundles": [bundles], "edge_blessing": [blessing]}

@@ -12,7 +12,7 @@ from tiny_artifacts import artifact, write_examples
 from tiny_exports import KINDS, Exported
 
 from components import artifacts
-from components.config import EvaluationConfig
+from components.config import CardConfig, EvaluationConfig
 from components.model_gates import edge_gate_report
 from components.model_gates.edge_rows import edge_rows
 from components.model_gates.variant_export import export_variants
@@ -52,6 +52,7 @@ def run(exported: Exported, folder: Path, kind: str, config: EdgeConfig) -> tupl
     given = {"examples": [examples], "model": [model]}
     parameters = {
         "task": exported.task.model_dump_json(),
+        "card": "{}",
         "config": config.model_dump_json(),
         "evaluation": EvaluationConfig(slices=("place",), min_slice_size=3).model_dump_json(),
     }
@@ -135,11 +136,10 @@ def test_a_model_that_litert_cannot_express(
 
 
 def test_a_length_that_the_model_does_not_have(exports: dict[str, Exported], tmp_path: Path) -> None:
-    examples = write_rows(tmp_path / "examples", "single")
+    examples, single = write_rows(tmp_path / "examples", "single"), exports["single"]
+    config = EdgeConfig(lengths=(4096,))
     with pytest.raises(ConfigError, match="lengths"):
-        export_variants(
-            exports["single"].folder, examples, tmp_path, exports["single"].task, EdgeConfig(lengths=(4096,))
-        )
+        export_variants(single.folder, examples, tmp_path, single.task, config, CardConfig())
 
 
 def test_rows_are_the_same_in_any_order_and_know_their_slices(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pusher_runs import push
+from pusher_runs import edge, push
 from tfx import types
 from tfx.types import standard_artifacts
 from tiny_artifacts import artifact
@@ -23,7 +22,7 @@ from components.steps.shipping.pusher import Pusher
 from models.errors import PushError
 from models.saved.model_locations import newest_bundle
 from serving.publish.version_folders import publish, versions
-from tflite.host.manifest import MODEL_FILE, Manifest, hash_file
+from tflite.host.manifest import MODEL_FILE, Manifest
 
 
 def saved_model(folder: Path, content: str) -> Path:
@@ -32,23 +31,6 @@ def saved_model(folder: Path, content: str) -> Path:
     (folder / "saved_model.pb").write_text(content)
     (folder / "variables" / "variables.index").write_text("index")
     return folder
-
-
-def edge(folder: Path, variant: str, weights: str = "int8") -> dict[str, list[Any]]:
-    """The Pusher's inputs from the two edge steps; `weights` is the content of the chosen bundle's model."""
-    bundles = artifact(artifacts.EdgeBundles, folder / "bundles")
-    if variant:
-        chosen = folder / "bundles" / variant
-        chosen.mkdir(exist_ok=True)
-        (chosen / MODEL_FILE).write_text(weights)
-        manifest = Manifest("m", "single_label", False, (8,), 0, 0.5, "|", variant, report={"bytes": 4})
-        dataclasses.replace(manifest, sha256={MODEL_FILE: hash_file(chosen / MODEL_FILE)}).save(chosen)
-    blessing = artifact(standard_artifacts.InfraBlessing, folder / "edge")
-    blessing.set_string_custom_property("variant", variant)
-    row = {"variant": variant, "chosen": True, "parity": {"rows": 9}, "cost": {"bytes": 4}, "latency_ratio": 0.5}
-    report = {"variants": [row] if variant else [], "budget": {"megabytes": 1}}
-    (folder / "edge" / "edge_report.json").write_text(json.dumps(report))
-    return {"bundles": [bundles], "edge_blessing": [blessing]}
 
 
 def test_a_blessed_model_is_pushed_and_the_artifact_says_where(tmp_path: Path) -> None:

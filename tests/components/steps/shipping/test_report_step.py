@@ -66,7 +66,7 @@ def test_the_page_has_what_the_steps_found(tmp_path: Path) -> None:
 def test_what_became_of_the_model_is_the_verdict(pushed: dict[str, Any], words: str, tmp_path: Path) -> None:
     page = Path(run(tmp_path, pushed, edge=False).uri, "report.html").read_text(encoding="utf-8")
     assert words in page
-    assert page.count("<section ") == 12
+    assert page.count("<section ") == 13
 
 
 def test_on_kubeflow_the_artifact_is_the_page_itself(tmp_path: Path) -> None:

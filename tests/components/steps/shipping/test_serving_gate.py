@@ -20,6 +20,7 @@ from tiny_exports import KINDS, Exported
 from components.config import ServingConfig
 from components.model_gates import serving_gate_report as gate_report
 from components.model_gates.replay_rows import choose_replay_rows
+from components.report_files import SERVING_FILE
 from components.steps.shipping import serving_gate
 from models.config import TaskConfig
 from serving.check.replay import Replay
@@ -154,7 +155,7 @@ def test_the_gate_can_be_off(exports: dict[str, Exported], tmp_path: Path) -> No
         inputs, {"blessing": [blessing]}, {"task": task.model_dump_json(), "config": off, "code": ""}
     )
     assert blessing.get_int_custom_property("blessed") == 1
-    assert "is off" in json.loads((tmp_path / "blessing" / serving_gate.FILE_NAME).read_text())["verdict"]
+    assert "is off" in json.loads((tmp_path / "blessing" / SERVING_FILE).read_text())["verdict"]
 
 
 def test_a_split_without_rows_is_not_served(exports: dict[str, Exported], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import tiny_exports
 from setting_effects import Setting, scratch, setting
 from tiny_artifacts import write_examples
 
+from components.config import CardConfig
 from components.model_gates.edge_rows import edge_rows
 from components.model_gates.variant_export import export_variants
 from models.config import TaskConfig
@@ -40,45 +41,42 @@ def project() -> tuple[Path, Any]:
 
 
 @functools.cache
-def _bundles(task: str, config: str) -> Path:
+def _bundles(task: str, config: str, card: str) -> Path:
     folder, rows = project()
     target = scratch()
-    export_variants(folder, rows, target, TaskConfig.model_validate_json(task), EdgeConfig.model_validate_json(config))
+    export_variants(
+        folder,
+        rows,
+        target,
+        TaskConfig.model_validate_json(task),
+        EdgeConfig.model_validate_json(config),
+        CardConfig.model_validate_json(card),
+    )
     return target
 
 
 def made(here: Setting) -> Path:
     """The folder of the EdgeExporter's bundles, each in a folder of its own."""
     properties = here.steps["EdgeExporter"]
-    return _bundles(properties["task"], properties["config"])
+    return _bundles(properties["task"], properties["config"], properties["card"])
 
 
 def metadata(here: Setting) -> bytes:
     return (made(here) / "float32" / "model.tflite").read_bytes()
 
 
-_TEXT = {"task.text": "review"}
+TEXT = {"task.text": "review"}
 
 
-@setting("edge.variants", ["float32"], ["float16"], base={**_TEXT, "edge.lengths": [8]}, steps="EdgeExporter EdgeGate")
+@setting("edge.variants", ["float32"], ["float16"], base={**TEXT, "edge.lengths": [8]}, steps="EdgeExporter EdgeGate")
 def _(a: Setting, b: Setting) -> None:
     names = [{path.name for path in made(here).iterdir() if path.is_dir()} for here in (a, b)]
     assert names == [{"float32"}, {"float32", "float16"}]  # always float32, with which the others are compared
 
 
-@setting("edge.lengths", [8], [8, 16], base={**_TEXT, "edge.variants": ["float32"]}, steps="EdgeExporter EdgeGate")
+@setting("edge.lengths", [8], [8, 16], base={**TEXT, "edge.variants": ["float32"]}, steps="EdgeExporter EdgeGate")
 def _(a: Setting, b: Setting) -> None:
     assert [Manifest.load(made(here) / "float32").lengths for here in (a, b)] == [(8,), (8, 16)]
-
-
-@setting("edge.author", "", "Ada Lovelace", base={**_TEXT, **SHORT}, steps="EdgeExporter")
-def _(a: Setting, b: Setting) -> None:
-    assert [b"Ada Lovelace" in metadata(here) for here in (a, b)] == [False, True]
-
-
-@setting("edge.licence", "", "Apache-2.0 or so", base={**_TEXT, **SHORT}, steps="EdgeExporter")
-def _(a: Setting, b: Setting) -> None:
-    assert [b"Apache-2.0 or so" in metadata(here) for here in (a, b)] == [False, True]
 
 
 @setting("edge.rows", 3, 6, steps="EdgeGate")

@@ -12,7 +12,7 @@ from setting_effects import EFFECTS, every_key
 from pipeline.configuration.reference import markdown
 from pipeline.steps import STEPS
 
-for group in ("beam", "data", "models", "training", "device", "edge", "gates", "kubeflow"):
+for group in ("beam", "data", "models", "training", "device", "edge", "gates", "card", "kubeflow"):
     importlib.import_module(f"{group}_settings")
 
 

@@ -1,4 +1,4 @@
-"""Folders that appear complete or not at all (standard library only)."""
+"""Folders and files that are complete whenever they are seen (standard library only)."""
 
 from __future__ import annotations
 
@@ -72,3 +72,18 @@ def _remove_leftovers(parent: Path, prefix: str) -> None:
                 shutil.rmtree(folder)
             finally:
                 os.close(lock)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a file at once, also over a former one; another process sees the former or the new text.
+
+    Raises:
+        OSError: it cannot be written; the former one is still there.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,4 +1,4 @@
-"""A folder appears complete or not at all, and replaces no other."""
+"""A folder appears complete or not at all, and replaces no other; a file replaces its former self at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from models.atomic_directory import atomic_directory
 from models.child_processes import tied_to_parent
 from models.errors import ModelError
+from models.whole_writes import atomic_directory, write_whole
 
 
 def export(target: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_comes_meanwhile_stays(tmp_path: Path) -> None:
 EXPORTS = """
 import sys, time
 from pathlib import Path
-from models.atomic_directory import atomic_directory
+from models.whole_writes import atomic_directory, write_whole
 with atomic_directory(Path(sys.argv[1])) as folder:
     (folder / "half").touch()
     print(flush=True)
@@ -87,3 +87,19 @@ def come_meanwhile_of(target: Path) -> None:
     """An export that fails while another one writes to the same folder."""
     with pytest.raises(ZeroDivisionError), atomic_directory(target):
         raise ZeroDivisionError
+
+
+def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.json"
+    write_whole(file, "one")
+    write_whole(file, "two")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+    def full(path: Path, text: str, encoding: str) -> None:
+        path.write_bytes(text.encode(encoding)[:1])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(file, "three")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.json", "two")]

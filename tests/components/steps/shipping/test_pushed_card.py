@@ -1,0 +1,103 @@
+"""The model card that the Pusher writes: into the version and its bundle, and again when somebody has said more."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+from pusher_runs import edge, push
+from report_facts import run_facts
+from tfx.types import standard_artifacts
+from tiny_artifacts import artifact
+
+from components.lineage import lineage_record
+from components.live_version import version_digest
+from components.push import ALREADY_LIVE
+from components.steps.shipping import pusher
+from serving.publish.version_folders import versions
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lineage_record, "_told", {"config": {"name": "reviews"}})
+
+
+def run(folder: Path, **more: Any) -> tuple[Any, Path, Path]:
+    """The PushedModel, and the cards of the version and of its bundle."""
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
+    (folder / "measured").mkdir(exist_ok=True)
+    facts = run_facts(folder / "measured")
+    (folder / "evaluation" / "summary.json").write_text(json.dumps(facts.evaluation))
+    base = folder / "serving"
+    pushed = push(folder, "a", base, evaluation=[evaluation], **edge(folder, "dynamic_int8"), **more)
+    version = str(max(versions(base)))
+    return pushed, base / version / "assets.extra" / "README.md", folder / "edge" / version / "README.md"
+
+
+def test_a_version_and_its_bundle_have_cards(tmp_path: Path) -> None:
+    _, of_model, of_bundle = run(tmp_path, card='{"licence": "mit"}')
+    for file, library in ((of_model, "tensorflow"), (of_bundle, "litert")):
+        data = ModelCard.load(file).data
+        assert (data.license, data.library_name) == ("mit", library)
+        assert {result.metric_name for result in data.eval_results} >= {"accuracy", "macro f1"}
+
+
+def test_a_card_is_renewed_when_somebody_has_said_more(tmp_path: Path) -> None:
+    _, of_model, of_bundle = run(tmp_path)
+    folders = of_model.parents[1], of_bundle.parent
+    before = [version_digest(folder) for folder in folders]
+    lineage = of_model.with_name("lineage.json").read_bytes()
+    times = [file.stat().st_mtime_ns for file in (of_model, of_bundle)]
+    pushed, *_ = run(tmp_path)
+    assert [file.stat().st_mtime_ns for file in (of_model, of_bundle)] == times, "nothing is new"
+    pushed, *_ = run(tmp_path, card='{"limits": "It knows no irony."}')
+    assert pushed.get_string_custom_property("reason") == ALREADY_LIVE
+    assert all("It knows no irony." in file.read_text() for file in (of_model, of_bundle))
+    assert of_model.with_name("lineage.json").read_bytes() == lineage
+    assert [version_digest(folder) for folder in folders] == before, "nothing is measured again for it"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_live_version_that_cannot_be_written_stays_live(tmp_path: Path) -> None:
+    _, of_model, _ = run(tmp_path)
+    of_model.parent.chmod(0o500)
+    try:
+        pushed, *_ = run(tmp_path, card='{"limits": "x"}')
+    finally:
+        of_model.parent.chmod(0o700)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert "could not be written: Permission denied" in pushed.get_string_custom_property("reason")
+
+
+def test_a_disk_that_takes_no_card_stops_no_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path)
+
+    def full(file: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("components.push.write_whole", full)
+    pushed, *_ = run(tmp_path, card='{"limits": "x"}')
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert "README.md could not be written: No space left" in pushed.get_string_custom_property("reason")
+
+
+def test_a_model_is_pushed_even_if_its_card_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "model_card", lambda *_, **__: 1 / 0)
+    pushed, of_model, of_bundle = run(tmp_path)
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert of_model.with_name("lineage.json").is_file()
+    assert not of_model.exists()
+    assert not of_bundle.exists()
+
+
+def test_a_version_without_a_lineage_gets_no_card(tmp_path: Path) -> None:
+    """An earlier version of Transom pushed it: what is known now may not be what made it."""
+    _, of_model, _ = run(tmp_path)
+    for name in ("lineage.json", "README.md"):
+        of_model.with_name(name).unlink()
+    run(tmp_path, card='{"limits": "x"}')
+    assert not of_model.exists()
