@@ -21,8 +21,8 @@ def short(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """With its sign."""
-    return ABSENT if value is None or not math.isfinite(value) else f"{value:+.4f}"
+    """With its sign; what rounds to zero has a plus."""
+    return ABSENT if value is None or not math.isfinite(value) else f"{round(value, 4) + 0.0:+.4f}"
 
 
 def interval(bounds: Sequence[float] | None) -> str:

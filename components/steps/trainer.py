@@ -37,6 +37,7 @@ from models.runtime import one_thread_per_operation
 from models.saved.export import export_saved_model
 from models.training.elsewhere.environments import require_interpreter
 from models.training.elsewhere.parent import train_elsewhere
+from models.training.frameworks.tensorflow_devices import divide_cpu
 from models.training.fusion import resolve_linear_part
 from models.training.resuming.resume_key import model_key
 from models.training.token_rows import TokenRows
@@ -73,6 +74,8 @@ class Executor(StepExecutor):
             folder = temporary / split
             return len(TokenRows.from_tfrecords(files, folder, outputs=labels.outputs, task=config.task.type))
 
+        if config.train.backend == "tensorflow":
+            divide_cpu(config.train)  # reading the rows computes
         if may_train_in_parts(config.model, config.train):
             one_thread_per_operation()  # where no earlier step of this process has computed anything
         PROGRESS_LOG.info("reading the rows")

@@ -83,7 +83,7 @@ def test_a_run_ends_with_a_page_that_answers_every_question(tiny: Tiny) -> None:
     project, result = tiny
     page = project.output / "runs" / result["name"] / "report.html"
     text = page.read_text(encoding="utf-8")
-    assert text.count("<section ") == 12
+    assert text.count("<section ") == 13
     assert "stopped before" not in text
     assert text.count("<svg ") >= 6
     for fact in ("95% interval", "text_length=", "McNemar", "milliseconds", "dynamic_int8"):
@@ -91,6 +91,16 @@ def test_a_run_ends_with_a_page_that_answers_every_question(tiny: Tiny) -> None:
     page.unlink()
     project.transom("report", result["name"], "--project", str(project.config), "--no-open")
     assert page.is_file()
+
+
+def test_what_is_pushed_has_a_card(tiny: Tiny) -> None:
+    project, result = tiny
+    accuracy = f"| accuracy | {result['evaluation']['metrics']['accuracy']:.4f} |"
+    places = Path(result["pushed"], "assets.extra", "README.md"), Path(result["bundle"], "README.md")
+    for card in (project.transom("report", "--card", "--project", str(project.config)), *map(Path.read_text, places)):
+        assert card.startswith("---\nlibrary_name: ")
+        assert accuracy in card
+        assert "stopped before" not in card
 
 
 def test_the_wrong_rows_are_listed(tiny: Tiny) -> None:
@@ -139,6 +149,14 @@ def test_a_copied_version_is_trained_again_with_the_same_bits(tiny: Tiny, tmp_pa
     assert last["digest"]["now"] == last["digest"]["lineage"]
     assert {path: path.stat().st_mtime_ns for path in project.output.rglob("*")} == before
     assert not list((tmp_path / "again").glob("**/serving")), "nothing is pushed"
+
+
+@pytest.mark.slow
+def test_a_cpu_is_divided_into_the_devices_that_are_asked_for(source: Any, project: Any) -> None:
+    """In the process of the step, which has read its rows before it trains."""
+    source.copy_to(project.folder)
+    result = project.run("--set", "train.devices=2", "--to", "Trainer")
+    assert (result["training"]["strategy"], len(result["training"]["devices"])) == ("mirrored", 2)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,22 @@ def choose(config: TrainConfig) -> TrainingDevices:
     return TrainingDevices("none", tf.distribute.get_strategy(), tuple(names[:1]), shares=shares)
 
 
+def divide_cpu(config: TrainConfig) -> None:
+    """Makes the CPU so many logical devices as are wanted, if there is no GPU and TensorFlow has not computed yet.
+
+    Once it has, it keeps the devices that it has.
+
+    Raises:
+        TrainingError: `train.devices` is too large, see `check_cpu_parts`.
+    """
+    if config.devices is None or config.strategy == "tpu" or _has_gpu():
+        return
+    check_cpu_parts(config)
+    parts = [tf.config.LogicalDeviceConfiguration()] * config.devices
+    with contextlib.suppress(RuntimeError, ValueError):
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+
+
 def _has_gpu() -> bool:
     # Asked for logical devices, TensorFlow would fix those of the CPU, too.
     return bool(tf.config.list_physical_devices("GPU"))
@@ -40,12 +56,7 @@ def _has_gpu() -> bool:
 
 def _cpus(config: TrainConfig) -> list[str]:
     """The CPU, as so many logical devices as are wanted; all that there are if `mirrored` does not say how many."""
-    if config.devices is not None:
-        check_cpu_parts(config)
-        parts = [tf.config.LogicalDeviceConfiguration()] * config.devices
-        # It fails where TensorFlow has its devices already: then there must be enough of them.
-        with contextlib.suppress(RuntimeError, ValueError):
-            tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+    divide_cpu(config)
     found = [device.name for device in tf.config.list_logical_devices("CPU")]
     if len(found) < (config.devices or 1):
         already = f"a process in which TensorFlow has {len(found)} already"
