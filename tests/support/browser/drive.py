@@ -92,6 +92,10 @@ class Person:
             with contextlib.suppress(Error):  # the page no longer waits for it
                 route.continue_()
 
+    def reply(self, pattern: str, status: int, body: str) -> None:
+        """Answers the next request to such an address in place of the server."""
+        self.page.route(pattern, lambda route: route.fulfill(status=status, body=body), times=1)
+
     def violations(self) -> list[list[str]]:
         """What the accessibility checker finds."""
         found = Axe().run(self.page).response["violations"]

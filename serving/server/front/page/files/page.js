@@ -127,8 +127,10 @@ async function predict(signal) {
       const found = await server.ask(`${pathOf(model.name, { version: model.version })}:predict`, { body, signal });
       const took = performance.now() - start;
       state.asked = asked.slice(0, model.texts);
-      showAnswer(model, found.predictions[0], took);
-      explain(model, found.predictions[0], signal);
+      const prediction = found.predictions?.[0];
+      if (prediction === undefined) throw new Failure("The answer holds no prediction", "Is this TF Serving's API?");
+      showAnswer(model, prediction, took);
+      explain(model, prediction, signal);
       return;
     } catch (error) {
       if (error.status !== 404 || tries === 1) throw error;

@@ -195,6 +195,42 @@ def test_the_server_s_errors_are_shown_and_no_answer_stays(single: PageServer, t
 
 
 @pytest.mark.slow
+def test_strange_answers_are_shown_or_refused(single: PageServer) -> None:
+    """Numbers that are not finite, which TF Serving writes although JSON has none, and what a proxy may send."""
+    strange = [
+        (200, '{"predictions": [{"label": "\\u202e<b>NaN", "score": NaN, "probabilities": [NaN, -Infinity, 0.25]}]}'),
+        (200, '{"predictions": [{"label": "bad", "score": 1e-7, "probabilities": [1e-7, 0, 0]}]}'),
+        (503, "<html>no backend</html>"),
+        (200, "<html>log in</html>"),
+        (200, "{}"),
+        (500, '{"error": "<img src=x onerror=alert(1)>"}'),
+    ]
+    steps: list[tuple[Any, ...]] = [READY, ("fill", "#text", TEXT)]
+    for status, body in strange:
+        steps += [("reply", "**/*:predict", status, body), ("click", "#send"), ("gone", "[aria-busy=true]")]
+        steps += [("read", "#label, #scores, #problem")]
+    found = drive(single.url, steps)
+    assert found["results"] == [
+        ["\ufffd<b>NaN\nnot a number", "très 好\n0.250\nbad\nnot a number\ngood\nnot a number"],
+        ["bad\n1.0e-7", "bad\n1.0e-7\ngood\n0.000\ntrès 好\n0.000"],
+        ["The server is not available\nHTTP status 503, without JSON"],
+        ["The server could not answer\nHTTP status 200, without JSON"],
+        ["The answer holds no prediction\nIs this TF Serving's API?"],
+        ["The server could not answer\n<img src=x onerror=alert(1)>"],
+    ]
+    assert unexpected(found) == []
+
+
+@pytest.mark.slow
+def test_copying_works_where_a_page_has_no_clipboard(single: PageServer) -> None:
+    """Without HTTPS a browser offers one only to pages of its own machine."""
+    steps = [READY, ("fill", "#text", TEXT), ("evaluate", "void (navigator.clipboard.writeText = undefined)")]
+    steps += [("click", "#copy-python"), ("see", "#copy-python", "Copied"), ("clipboard",), ("read", "#python")]
+    copied, shown = drive(single.url, steps)["results"]
+    assert [copied] == shown
+
+
+@pytest.mark.slow
 def test_twenty_thousand_labels_show_the_first_ten_at_once(tmp_path: Path) -> None:
     from tiny_exports import export
 
