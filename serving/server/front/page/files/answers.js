@@ -17,7 +17,7 @@ function answerOf(model, prediction) {
   if (model.type === "multi_label") return severalLabels(model, row, ranked, first);
   const shown = shortened(row.label ?? "", MOST_NAMED);
   const score = element("span", { class: "score" }, share(row.score ?? NaN));
-  return { text: [element("span", { dir: "auto" }, shown || "(no label)"), score], rest: bars(ranked, first) };
+  return { text: [element("span", { dir: "auto" }, shown || "(no label)"), " ", score], rest: bars(ranked, first) };
 }
 
 function severalLabels({ threshold }, row, ranked, first) {

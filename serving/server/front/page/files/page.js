@@ -142,6 +142,7 @@ function showAnswer(model, prediction, took) {
   const { text, rest } = answerOf(model, prediction);
   byId("label").replaceChildren(...text);
   byId("scores").replaceChildren(...rest);
+  byId("status").textContent = `Answer: ${byId("label").textContent}`;
   byId("latency").replaceChildren("Round trip ", element("strong", {}, duration(took)), ", measured in this browser.");
   byId("problem").hidden = byId("waiting").hidden = byId("words").hidden = true;
   byId("answer").hidden = false;

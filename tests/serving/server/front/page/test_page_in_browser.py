@@ -151,6 +151,23 @@ def test_what_cannot_be_asked_says_why(several: PageServer) -> None:
 
 
 @pytest.mark.slow
+def test_the_keyboard_is_enough_and_the_answer_is_announced(single: PageServer) -> None:
+    focused = ("evaluate", "document.activeElement.id || document.activeElement.tagName")
+    outlined = ("evaluate", "getComputedStyle(document.activeElement).outlineStyle")
+    steps = [("see", "#about", "labels"), ("press", "Tab"), focused, ("press", "Enter"), focused, outlined]
+    steps += [("press", "b"), ("press", "Tab"), focused, outlined, ("hold", "**/*:predict", "attributions")]
+    steps += [("press", "Enter"), ("see", "#answer", "ms"), ("read", "[role=status]"), ("release",), ASKED]
+    steps += [("read", "[role=status]"), ("press", "Tab"), focused, ("press", "Enter"), ("see", "table", "log odds")]
+    steps += [("press", "Tab"), focused, ("press", "Enter"), ("see", "[role=status]", "Copied")]
+    skip, text, text_outline, send, send_outline, answer, words, details, copying = drive(single.url, steps)["results"]
+    assert (skip, text, send, details, copying) == ("A", "text", "send", "SUMMARY", "copy-curl")
+    assert (text_outline, send_outline) == ("solid", "solid")
+    found = answer_of(single, "single", "b")
+    assert answer == [f"Answer: {found['label']} {found['score']:.3f}"]
+    assert words == ["The words that made the answer are marked"]
+
+
+@pytest.mark.slow
 def test_a_key_is_asked_for_kept_in_memory_and_never_shown(single: PageServer, tmp_path: Path) -> None:
     keys = tmp_path / "keys.txt"
     entry = 'api_key {{ name: "{0}" sha256: "{1}" model: "{0}" }}'
