@@ -34,13 +34,17 @@ class ApiKey:
     models: frozenset[str]
     administers: bool = False
 
+    def may_query(self, name: str) -> bool:
+        """Whether the key may query a model, which need not exist."""
+        return name in self.models or _ANY_MODEL in self.models
+
     def check_model(self, name: str) -> None:
         """Checks that the key may query a model, which need not exist. An empty name is left to the service to refuse.
 
         Raises:
             StatusError: PERMISSION_DENIED.
         """
-        if name and name not in self.models and _ANY_MODEL not in self.models:
+        if name and not self.may_query(name):
             raise StatusError(Code.PERMISSION_DENIED, f"The API key of {self.name} may not query model {name}")
 
     def check_administers(self) -> None:

@@ -76,6 +76,7 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("rest_api_timeout_in_ms", int, 30_000, "milliseconds per request; 0: no limit", least=0),
         Flag("rest_api_enable_cors_support", bool, False, "CORS headers in responses"),
         Flag("monitoring_config_file", str, "", "text MonitoringConfig: Prometheus's page and its path"),
+        Flag("page", bool, False, "[Transom] a page to try the models in a browser, at / of --rest_api_port"),
         Flag("rest_api_num_threads", int, 0, "threads for REST", no_effect=_THREADS),
     ),
     "performance": (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.errors import OptionsError
+from serving.server.flag_conflicts import check_addresses, check_page
 from serving.server.flag_files import (
     read_api_keys,
     read_batching,
@@ -160,7 +161,9 @@ def to_options(line: CommandLine) -> ServerOptions:
     Raises:
         OptionsError: flags that contradict each other, or a file that cannot be used.
     """
-    _check_addresses(line)
+    check_addresses(line)
+    metrics_path = _metrics_path(line)
+    check_page(line, metrics_path)
     intra, inter = _parallelism(line)
     source = _tls_source(line)
     unchanged = {name: value for name, value in line.given.items() if name in _OPTIONS}
@@ -177,7 +180,7 @@ def to_options(line: CommandLine) -> ServerOptions:
         grpc_channel_arguments=_channel_arguments(line["grpc_channel_arguments"]),
         tls=read_tls_source(source) if source else None,
         tls_source=source,
-        metrics_path=_metrics_path(line),
+        metrics_path=metrics_path,
         reload_roots=_reload_roots(line),
         api_keys_file=_path(line, "api_keys_file"),
         api_keys=read_api_keys(Path(line["api_keys_file"])) if line["api_keys_file"] else None,
@@ -215,15 +218,6 @@ def _reload_roots(line: CommandLine) -> tuple[Path, ...]:
         if not root.is_dir():
             raise OptionsError("--reload_roots", got=str(root), expected="folders", fix="name folders that exist")
     return roots
-
-
-def _check_addresses(line: CommandLine) -> None:
-    if not line["port"] and not line["grpc_socket_path"]:
-        what, fix = "--port and --grpc_socket_path", "give --port=8500"
-        raise OptionsError(what, got="neither", expected="at least one of them", fix=fix)
-    if line["port"] and line["port"] == line["rest_api_port"]:
-        what = "--rest_api_port"
-        raise OptionsError(what, got=f"{line['port']}, as --port", expected="another port", fix="use 8501")
 
 
 def _models(line: CommandLine) -> Any:

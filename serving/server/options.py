@@ -26,6 +26,7 @@ class ServerOptions:
             --enable_batching.
         session_config: the `ConfigProto` message of --tensorflow_session_config_file, or None.
         metrics_path: the path of the Prometheus page (--monitoring_config_file); None for no page.
+        page: whether `/` on the REST port is a page to try the models.
         max_message_bytes: limits a request as received, decompressed, and as tensors, over gRPC and REST.
         max_pending_bytes, max_pending_rows: what all requests of one worker may hold together; see `request_limits.py`.
         max_run_seconds: time limit for runs whose length depends on their input, such as those with a loop; 0: none.
@@ -70,6 +71,7 @@ class ServerOptions:
     api_keys_file: Path | None = None
     security_poll_wait_seconds: float = 10.0
     metrics_path: str | None = None
+    page: bool = False
     workers: int = 1
     max_concurrent_requests: int = 1024
     max_message_bytes: int = 64 * 2**20

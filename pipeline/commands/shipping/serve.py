@@ -36,10 +36,14 @@ def add(commands: Commands) -> None:
         "them. `transom -v serve PUSH_DIR` shows what TensorFlow prints.",
         """
         transom serve reviews-out
+        transom serve --page reviews-out  and a page to try the model, at http://127.0.0.1:8501/
         transom serve reviews-out --workers=2 --port=9000 --rest_api_port=9001
         curl http://localhost:8501/v1/models/reviews:predict -d '{"instances": ["so good"]}'
         """,
         verbose=False,  # `transom serve DIR -v` is for the server
+    )
+    parser.add_argument(
+        "--page", action="store_true", help="a page to try the model in a browser, at / of the REST port"
     )
     parser.add_argument("directory", type=Path, metavar="PUSH_DIR", help="output folder, push folder or version folder")
     flags = parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="FLAGS", help="such as --workers=2")
@@ -56,7 +60,8 @@ def serve(options: argparse.Namespace) -> int:
 
     if options.verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")
-    return main(*server_flags(options.directory, options.flags))
+    flags = ["--page", *options.flags] if options.page else options.flags
+    return main(*server_flags(options.directory, flags))
 
 
 def server_flags(directory: Path, flags: Sequence[str]) -> tuple[list[str], ChangeOptions]:

@@ -40,7 +40,8 @@ class Frontend:
         metrics: where requests are counted.
 
     Attributes:
-        model_names: the models in the configuration that this process last loaded.
+        model_configs: name to `ModelConfig` in the configuration that this process last loaded.
+        model_names: their names.
     """
 
     def __init__(
@@ -66,8 +67,9 @@ class Frontend:
         )
         self.draining = False
         self.in_flight = 0
+        self.model_configs: dict[str, Any] = {}
         self.model_names: tuple[str, ...] = ()
-        self._set_model_names(options.models)
+        self._set_models(options.models)
         self._reloads: set[asyncio.Task[Any]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -143,13 +145,14 @@ class Frontend:
             response = await self.service.reload_config(request)
         except StatusError as error:
             if error.code is Code.UNKNOWN:
-                self._set_model_names(request.config)
+                self._set_models(request.config)
             raise
-        self._set_model_names(request.config)
+        self._set_models(request.config)
         return response
 
-    def _set_model_names(self, config: Any) -> None:
-        self.model_names = tuple(one.name for one in config.model_config_list.config)
+    def _set_models(self, config: Any) -> None:
+        self.model_configs = {one.name: one for one in config.model_config_list.config}
+        self.model_names = tuple(self.model_configs)
         self.metrics.set_models(self.model_names)
 
     async def process_page(self) -> str:

@@ -27,7 +27,7 @@ def aspired_versions(config: Any) -> tuple[dict[int, Path], list[str]]:
     Raises:
         StatusError: the base path cannot be read.
     """
-    on_disk = _versions_on_disk(config)
+    on_disk = versions_on_disk(config)
     policy, notes = config.model_version_policy, []
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
@@ -54,7 +54,12 @@ def aspired_versions(config: Any) -> tuple[dict[int, Path], list[str]]:
     return aspired, notes
 
 
-def _versions_on_disk(config: Any) -> dict[int, Path]:
+def versions_on_disk(config: Any) -> dict[int, Path]:
+    """Version to folder of all versions under the base path of a `ModelConfig`. Reads the disk.
+
+    Raises:
+        StatusError: the base path cannot be read.
+    """
     try:
         with os.scandir(config.base_path) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())

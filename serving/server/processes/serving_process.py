@@ -143,6 +143,8 @@ class _ServingProcess:
             await rest_server.start()
         await grpc_server.start()
         _log_models(frontend, time.monotonic() - start)
+        if self._options.page and self._index == 0:  # all workers have the same page
+            LOG.info("page: %s", page_address(self._options))
         if self._link is not None:
             self._link.report_ready()
         fronts: list[GrpcServer | RestServer] = [grpc_server]
@@ -241,6 +243,13 @@ def _log_models(frontend: Frontend, seconds: float) -> None:
         if not any(one.state == AVAILABLE for one in versions):
             LOG.warning("model %s: no version is served", name)
     LOG.info("%s; ready after %.1f s", ", ".join(addresses), seconds)
+
+
+def page_address(options: ServerOptions) -> str:
+    """The URL of the page, for a browser on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(options.host, options.host)
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if options.tls else 'http'}://{host}:{options.rest_api_port}/"
 
 
 @contextlib.asynccontextmanager

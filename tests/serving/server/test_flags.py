@@ -26,7 +26,7 @@ skip_initialize_tpu enable_grpc_healthcheck_service enable_serialization_as_tens
 """
 TRANSOMS = ["host", "workers", "drain_seconds", "enable_grpc_reflection", "help", "max_concurrent_requests"]
 TRANSOMS += ["max_message_bytes", "max_request_rows", "max_pending_bytes", "max_pending_rows", "max_connections"]
-TRANSOMS += ["max_run_seconds"]
+TRANSOMS += ["max_run_seconds", "page"]
 TRANSOMS += ["max_json_depth", "max_json_values", "reload_from", "reload_roots", "worker_timeout_seconds"]
 TRANSOMS += ["ssl_certificate_file", "ssl_key_file", "ssl_ca_file"]
 TRANSOMS += ["api_keys_file", "security_poll_wait_seconds"]
@@ -168,6 +168,13 @@ def test_the_files_are_text_protos(tmp_path):
     file = written(tmp_path, 'prometheus_config { enable: true path: "/p" }')
     assert options("--rest_api_port=1", f"--monitoring_config_file={file}").metrics_path == "/p"
     assert "no --rest_api_port" in str(refusal(MODEL, f"--monitoring_config_file={file}"))
+    assert "no --rest_api_port" in str(refusal(MODEL, "--page"))
+    file = written(tmp_path, 'prometheus_config { enable: true path: "/" }')
+    chosen = options("--rest_api_port=1", f"--monitoring_config_file={file}")
+    assert (chosen.metrics_path, chosen.page) == ("/", False)
+    assert "--page has its page" in str(
+        refusal(MODEL, "--page", "--rest_api_port=1", f"--monitoring_config_file={file}")
+    )
     file = written(tmp_path, "gpu_options { allow_growth: true }")
     assert options(f"--tensorflow_session_config_file={file}").session_config.gpu_options.allow_growth
 

@@ -83,10 +83,17 @@ def tiny_model(
     return model
 
 
-def export(kind: str, folder: Path, tokenizer: Tokenizer | None = None, *, attributions: bool = False) -> Exported:
-    """Exports a tiny model for the kind of task into a folder that does not exist yet."""
+def export(
+    kind: str,
+    folder: Path,
+    tokenizer: Tokenizer | None = None,
+    *,
+    attributions: bool = False,
+    labels: LabelSpace | None = None,
+) -> Exported:
+    """Exports a tiny model for the kind of task, or with other labels, into a folder that does not exist yet."""
     tokenizer = tokenizer or golden_text.tokenizer()
-    task, labels = KINDS[kind]
+    task, labels = KINDS[kind][0], labels or KINDS[kind][1]
     model = tiny_model(tokenizer, labels.outputs, two_texts=task.text_pair is not None)
     config = ModelsConfig(task=task, model=ENCODER).model_dump_json().encode()
     extra = {"a.txt": b"a", CONFIG_FILE: config}

@@ -1,7 +1,7 @@
 """REST, over aiohttp's server without its router (tensorflow_serving/model_servers/http_server.cc).
 
-Every response is JSON, an error as `{"error": "..."}`. Limits that TF Serving lacks give status 413 (body) and 429
-(requests in flight).
+Every response of the API is JSON, an error as `{"error": "..."}`. Limits that TF Serving lacks give status 413 (body)
+and 429 (requests in flight).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import gzip
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +22,7 @@ from serving.server.flag_files import ssl_context
 from serving.server.front.connections import PROGRESS_BYTES, Connections, ConnectionState
 from serving.server.front.frontend import Frontend
 from serving.server.front.listening import SocketListener, bind_tcp
+from serving.server.front.page.try_page import TryPage
 from serving.server.front.ports import address_unavailable
 from serving.server.front.rest.http1_connection import JSON, Http1Connection, content_length
 from serving.server.front.rest.parsing_turns import ParsingTurns
@@ -35,6 +36,7 @@ _CORS = {
     "Access-Control-Allow-Methods": "POST, GET",
     "Access-Control-Allow-Headers": "Content-Type",
 }
+_JSON_FIELDS = {"Content-Type": JSON}
 _ORIGIN = re.compile("https?://")
 _GZIP_ACCEPTED = re.compile(r"(?:^|,)\s*gzip\s*(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))", re.IGNORECASE)
 _GZIP_FROM_BYTES, _GZIP_LEVEL = 1024, 1
@@ -55,6 +57,7 @@ class RestServer:
     def __init__(self, frontend: Frontend, *, share_port: bool = False) -> None:
         self._frontend, self._share_port = frontend, share_port
         self._options = frontend.options
+        self._page = TryPage(frontend) if self._options.page else None
         self._server = _Server(
             frontend.connections, self._handle, request_factory=self._make_request, handler_cancellation=True
         )
@@ -110,12 +113,14 @@ class RestServer:
         path = _path(request)
         if path.partition("?")[0] == self._options.metrics_path:
             return await self._metrics_page(request)
+        if self._page is not None and (found := await self._page.answer(request.method, path, request.headers)):
+            return await self._response(request, *found)
         if not API.fullmatch(path):
-            return await self._json_response(request, 404, error_body("Not Found"))
+            return await self._response(request, 404, error_body("Not Found"))
         if request.method == "OPTIONS":
             return await self._preflight(request)
         if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
-            return await self._json_response(request, 417, error_body(f"The only supported Expect is {_CONTINUE}"))
+            return await self._response(request, 417, error_body(f"The only supported Expect is {_CONTINUE}"))
         gzipped = "gzip" in request.headers.get("Content-Encoding", "").lower()
         status, body = await respond(
             self._frontend,
@@ -126,13 +131,13 @@ class RestServer:
             held=held,
             headers=request.headers,
         )
-        return await self._json_response(request, status, body)
+        return await self._response(request, status, body)
 
     async def _metrics_page(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._frontend.authenticate(request.headers)
         except StatusError as error:
-            return await self._json_response(request, error.code.http, error_body(error.message))
+            return await self._response(request, error.code.http, error_body(error.message))
         return web.Response(text=await self._frontend.scrape(), content_type="text/plain")
 
     async def _read_body(self, request: web.BaseRequest, held: Reservation) -> bytes:
@@ -177,13 +182,15 @@ class RestServer:
 
     async def _preflight(self, request: web.BaseRequest) -> web.StreamResponse:
         if _ORIGIN.search(request.headers.get("Origin", "")):
-            return await self._json_response(request, 200, b"")
-        return await self._json_response(request, 400, error_body("Origin header is missing in CORS preflight"))
+            return await self._response(request, 200, b"")
+        return await self._response(request, 400, error_body("Origin header is missing in CORS preflight"))
 
-    async def _json_response(self, request: web.BaseRequest, status: int, body: bytes) -> web.StreamResponse:
+    async def _response(
+        self, request: web.BaseRequest, status: int, body: bytes, fields: Mapping[str, str] = _JSON_FIELDS
+    ) -> web.StreamResponse:
         pieces: Sequence[bytes | memoryview]
         headers = dict(_CORS) if self._options.rest_api_enable_cors_support else {}
-        headers["Content-Type"] = JSON
+        headers |= fields
         if status == Code.UNAUTHENTICATED.http:
             headers["WWW-Authenticate"] = "Bearer"
         if len(body) >= _GZIP_FROM_BYTES and _GZIP_ACCEPTED.search(request.headers.get("Accept-Encoding", "")):

@@ -72,6 +72,17 @@ def test_the_help_says_what_holds_here(output: Path, capsys: pytest.CaptureFixtu
     assert all(f"here: {value})" in printed for value in ("127.0.0.1", "loopback", "8501", "reviews"))
 
 
+@pytest.mark.parametrize("words", [["--page", "DIR"], ["DIR", "--page"], ["--page", "DIR", "--page=false"]])
+def test_the_page_is_offered_only_where_it_is_asked_for(
+    output: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [str(output) if word == "DIR" else word for word in words]
+    assert main(["serve", *line, "--help"]) == 0
+    assert ("at / of --rest_api_port (here: True)" in capsys.readouterr().out) == ("--page=false" not in words)
+    assert not options(output).page
+    assert options(output, "--page").page
+
+
 def test_only_the_folder_is_missing_where_nothing_is_given(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["serve"])
