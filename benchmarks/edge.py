@@ -34,7 +34,7 @@ from benchmarks.edge_peers.edge_litert import INPUTS, PEER_ROWS
 from benchmarks.peers_environment import peers_environment
 from benchmarks.small_model import export_small_model, made_up_texts
 from models.saved.model_locations import is_bundle, newest_version
-from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle.mediapipe_metadata import FileDescription
 from tflite.bundle_export import CALIBRATION_ROWS, Float32Model
 from tflite.convert.quantize import quantize
 from tflite.convert.variants import VARIANTS, Variant
@@ -94,7 +94,7 @@ class EdgeBenchmark:
         if is_bundle(target):  # from an earlier measurement
             shutil.rmtree(target)
         self._float32.write_bundle(
-            target, variant, ModelCard(self._out.name), calibration=self._training[:CALIBRATION_ROWS]
+            target, variant, FileDescription(self._out.name), calibration=self._training[:CALIBRATION_ROWS]
         )
         bundle = EdgeClassifier(target, threads=os.cpu_count() or 1)
         parity = compare(bundle, self._keras, self._rows, len(self._rows) + 1)

@@ -28,7 +28,7 @@ PACKAGES = ("models", "components", "serving", "tflite")
 _CODE = (".py", ".pyc", ".pyi")
 # These decide when a step runs, or tell where its result comes from, and not the result: this module, the facts of a
 # model's lineage, and the clients that download files with their own digest.
-_LINEAGE = tuple(f"components.lineage.{module}" for module in ("left_out", "lineage_facts", "lineage_record", "origin"))
+_LINEAGE = tuple(f"components.lineage.{module}" for module in ("lineage_facts", "lineage_record", "origin"))
 _LEFT_OUT = (__name__, *_LINEAGE, "huggingface_hub", "kagglehub")
 
 

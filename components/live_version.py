@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from models.errors import PushError
-from models.saved.model_locations import CARD_FILE
+from models.saved.model_locations import CARD_FILE, EXTRA_FOLDER
 from serving.errors import PublishError
 from serving.publish.version_folders import newest, versions
 
@@ -63,7 +63,7 @@ def version_digest(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for path in sorted(path for path in folder.rglob("*") if path.name != CARD_FILE and path.is_file()):
+        for path in sorted(path for path in folder.rglob("*") if not _is_card(folder, path) and path.is_file()):
             digest.update(os.fsencode(path.relative_to(folder)) + b"\0")
             with path.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -74,3 +74,8 @@ def version_digest(folder: Path) -> str:
             f"the live model in {folder}", got=error.strerror or str(error), expected="a folder that can be read"
         ) from error
     return digest.hexdigest()[:32] if folder.is_dir() else ""
+
+
+def _is_card(folder: Path, path: Path) -> bool:
+    """Whether a file is the card of a version or a bundle, or what a process that was killed has left of writing it."""
+    return path.parent in (folder, folder / EXTRA_FOLDER) and path.name.lstrip(".").startswith(CARD_FILE)

@@ -16,6 +16,7 @@ from models.saved.model_locations import CARD_FILE, EXTRA_FOLDER, LINEAGE_FILE
 from models.whole_writes import write_whole
 from serving.errors import PublishError
 from serving.publish.version_folders import newest, prune, publish
+from tflite.bundle.bundle_folder import README_FILE
 from tflite.host import BUNDLE_FILE
 from tflite.host.manifest import Manifest
 
@@ -47,32 +48,36 @@ class Papers:
 
     Attributes:
         lineage: the content of `lineage.json`, by the number of the version that was live before (0: none).
-        card: the content of `README.md`, by that of `lineage.json` and whether it is for the bundle; None if it could
-            not be written.
+        card: the content of `README.md`, by that of `lineage.json`, and by the bundle's own `README.md` if it is for
+            the bundle; None if it cannot be written.
+        renewed: a card, with what people have said about the model meanwhile.
     """
 
     lineage: Callable[[int], bytes]
-    card: Callable[[bytes, bool], bytes | None]
+    card: Callable[[bytes, str | None], bytes | None]
+    renewed: Callable[[str], str]
 
-    def files(self, lineage: bytes, *, bundle: bool) -> dict[str, bytes]:
+    def files(self, lineage: bytes, guide: str | None = None) -> dict[str, bytes]:
         """The files by their names."""
-        card = self.card(lineage, bundle)
+        card = self.card(lineage, guide)
         return {LINEAGE_FILE: lineage} | ({CARD_FILE: card} if card is not None else {})
 
-    def renew(self, folder: Path, *, bundle: bool) -> str:
-        """Brings the card up to date that is beside a lineage: somebody has said more, or the model was measured again.
+    def renew(self, folder: Path) -> str:
+        """Writes into a card what people have said meanwhile.
 
         Returns:
-            Why it could not; the former one is still there. "" if it could.
+            Why it could not, for a sentence; the former one is still there. "" if it could, or if there is no card: an
+            earlier version of Transom pushed the model.
         """
-        lineage, target = folder / LINEAGE_FILE, folder / CARD_FILE
+        target = folder / CARD_FILE
         try:
-            # An earlier version of Transom pushed no lineage.
-            card = self.card(lineage.read_bytes(), bundle) if lineage.is_file() else None
-            if card is not None and not (target.is_file() and target.read_bytes() == card):
-                write_whole(target, card.decode())
+            text = target.read_text(encoding="utf-8") if target.is_file() else ""
+            if (renewed := self.renewed(text)) != text:
+                write_whole(target, renewed)
+        except UnicodeDecodeError:
+            return f"; its model card {target} was not renewed: it is not UTF-8"
         except OSError as error:
-            return f"; its model card {target} could not be written: {error.strerror or error}"
+            return f"; its model card {target} was not renewed: {error.strerror or error}"
         return ""
 
 
@@ -93,6 +98,12 @@ class EdgeChoice:
     @property
     def report_file(self) -> Path:
         return self.report_folder / EDGE_FILE
+
+    @property
+    def guide(self) -> str:
+        """How the chosen bundle is used, Markdown."""
+        file = self.bundles / self.variant / README_FILE
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
 
     def manifest(self, version: int) -> Manifest:
         """The chosen bundle's manifest, with the gate's measurements and the served model's version."""
@@ -121,11 +132,11 @@ def push_with_bundle(
     if edge is None or not edge.variant:
         return result
     told = directory / str(result.version) / EXTRA_FOLDER / LINEAGE_FILE
-    beside = papers.files(told.read_bytes(), bundle=True) if papers is not None and told.is_file() else {}
+    beside = papers.files(told.read_bytes(), edge.guide) if papers is not None and told.is_file() else {}
     new = _push_bundle(edge, edge_directory, result.version, keep, beside)
     reason = f"{result.reason}; its edge bundle is new" if new and not result.new else result.reason
     if papers is not None and not new:
-        reason += papers.renew(edge_directory / str(result.version), bundle=True)
+        reason += papers.renew(edge_directory / str(result.version))
     return replace(result, new=result.new or new, reason=reason, bundle=str(edge_directory / str(result.version)))
 
 
@@ -149,10 +160,10 @@ def push(
         live = newest(directory)
         if live is not None and same_model(source, directory / str(live)):
             extra = directory / str(live) / EXTRA_FOLDER
-            result = PushResult(live, ALREADY_LIVE + (papers.renew(extra, bundle=False) if papers is not None else ""))
+            result = PushResult(live, ALREADY_LIVE + (papers.renew(extra) if papers is not None else ""))
         else:
             if papers is not None:
-                made = papers.files(papers.lineage(live or 0), bundle=False)
+                made = papers.files(papers.lineage(live or 0))
                 extra_files = {**extra_files, **{f"{EXTRA_FOLDER}/{name}": content for name, content in made.items()}}
             result = PushResult(publish(source, directory, extra_files), "pushed", new=True)
     except PublishError as error:

@@ -11,7 +11,7 @@ from models.errors import ConfigError
 from models.saved.model_locations import EXTRA_FOLDER, LINEAGE_FILE, newest_version
 from models.saved.restore import RestoredModel, restore
 from tflite.bundle.bundle_folder import write_bundle
-from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle.mediapipe_metadata import FileDescription
 from tflite.convert import flatbuffer
 from tflite.convert.embedding_tables import embedding_sensitivity
 from tflite.convert.keras_to_tflite import convert
@@ -82,7 +82,7 @@ class Float32Model:
         self,
         target: Path | str,
         variant: Variant,
-        card: ModelCard,
+        about: FileDescription,
         *,
         golden: Sequence[TextRow] = (),
         calibration: Sequence[TextRow] = (),
@@ -91,7 +91,7 @@ class Float32Model:
 
         Args:
             target: a new or empty folder.
-            card: for the metadata; an empty description is filled in.
+            about: for the metadata; an empty description is filled in.
             golden: real rows; the golden file contains the first fifty.
             calibration: real rows, required for "int8" and better for variants with int4 tables.
 
@@ -118,7 +118,7 @@ class Float32Model:
             replace(manifest, report={**manifest.report, **report}),
             tokenizer=restored.tokenizer,
             labels=restored.labels,
-            card=replace(card, description=card.description or _description(restored)),
+            about=replace(about, description=about.description or _description(restored)),
             texts=[row.text for row in first],
             pairs=[row.pair or "" for row in first] if restored.task.text_pair is not None else None,
         )
@@ -161,10 +161,10 @@ def export_bundle(
         check_pairs(folder, pairs_read, len(texts), None if pairs is None else len(pairs))
         seconds: Sequence[str | None] = pairs or [None] * len(texts)
         rows = [TextRow(text, pair) for text, pair in zip(texts, seconds, strict=True)]
-    card = ModelCard(float32.name, version=folder.name)
+    about = FileDescription(float32.name, version=folder.name)
     # Spread over the file, which may be sorted by label.
     calibration = rows[:: -(-len(rows) // CALIBRATION_ROWS) or 1]
-    manifest = float32.write_bundle(target, variant, card, golden=rows, calibration=calibration)
+    manifest = float32.write_bundle(target, variant, about, golden=rows, calibration=calibration)
     lineage = folder / EXTRA_FOLDER / LINEAGE_FILE
     if lineage.is_file():
         shutil.copyfile(lineage, Path(target, LINEAGE_FILE))

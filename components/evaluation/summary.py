@@ -15,7 +15,7 @@ from components.config import EvaluationConfig
 from components.evaluation.measurements import INTERVAL, Comparison, Measurements, Slice, finite_or_none, natural_order
 from components.evaluation.thresholds import LABEL_SLICE, NOT_BY_LABEL, UNCALIBRATED
 from components.evaluation.verdict import Verdict, describe_verdict, reach_verdict
-from components.report_files import SUMMARY_FILE
+from components.report_files import EVALUATION_FILE
 from tflite.host.json_text import to_json
 
 UNKNOWN_LABELS = "(labels that the model does not know)"
@@ -54,12 +54,12 @@ def summarize(measured: Measurements, config: EvaluationConfig) -> dict[str, Any
 
 def save_summary(summary: Mapping[str, Any], directory: Path | str) -> None:
     """Writes `summary.json`."""
-    Path(directory, SUMMARY_FILE).write_text(to_json(summary, indent=1) + "\n", encoding="utf-8")
+    Path(directory, EVALUATION_FILE).write_text(to_json(summary, indent=1) + "\n", encoding="utf-8")
 
 
 def load_summary(directory: Path | str) -> dict[str, Any]:
     """Reads what `save_summary` wrote."""
-    summary: dict[str, Any] = json.loads(Path(directory, SUMMARY_FILE).read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads(Path(directory, EVALUATION_FILE).read_text(encoding="utf-8"))
     return summary
 
 

@@ -13,7 +13,7 @@ from components.config import CardConfig
 from components.model_gates.edge_rows import edge_rows
 from models.config import TaskConfig
 from models.errors import ModelError
-from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle.mediapipe_metadata import FileDescription
 from tflite.bundle_export import CALIBRATION_ROWS, GOLDEN_ROWS, Float32Model
 from tflite.config import EdgeConfig
 from tflite.convert.variants import READS_ROWS, VARIANTS, Variant
@@ -67,7 +67,7 @@ def _export(
         return dict.fromkeys(wanted, brief(error))
     golden = edge_rows(examples, "eval", task, GOLDEN_ROWS)
     calibration = edge_rows(examples, "train", task, CALIBRATION_ROWS) if set(wanted) & set(READS_ROWS) else []
-    about = ModelCard(plain.name, version=_weights_digest(folder), author=card.author, licence=card.licence)
+    about = FileDescription(plain.name, version=_weights_digest(folder), author=card.author, licence=card.licence)
     errors: dict[Variant, str] = {}
     for number, variant in enumerate(wanted, start=1):
         PROGRESS_LOG.info("exporting %s, variant %d of %d", variant, number, len(wanted))

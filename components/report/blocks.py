@@ -24,10 +24,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A sentence or two. `tone`: "", "good", "bad" or "note" (what is missing, and why)."""
+    """A sentence or two.
+
+    Attributes:
+        text: shown.
+        tone: "", "good", "bad" or "note" (what is missing, and why).
+        for_owner: it advises those who train the model, or sends them to a file of theirs: not for its card.
+    """
 
     text: str
     tone: str = ""
+    for_owner: bool = False
     kind: str = "paragraph"
 
 

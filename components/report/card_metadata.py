@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from components.report.page_facts import Json, RunFacts
+from components.report.page_facts import RunFacts
 from models.presets.preset_names import PACKAGED
 
 _HF_METRICS = {
@@ -58,7 +58,7 @@ def metadata(facts: RunFacts, *, bundle: bool) -> str:
         base_model=base_model(facts),
         metrics=sorted({result.metric_type for result in results}) or None,
         eval_results=results or None,
-        **_license(card.get("licence")),
+        **licence_metadata(card.get("licence")),
     )
     return data.to_yaml().strip()
 
@@ -71,7 +71,8 @@ def base_model(facts: RunFacts) -> str | None:
     return preset.removeprefix("hf://").partition("@")[0] if preset.startswith("hf://") else None
 
 
-def _license(name: str | None) -> Json:
+def licence_metadata(name: str | None) -> dict[str, Any]:
+    """The entries that name a licence; none if it is not known."""
     if not name:
         return {}
     known = name.strip().lower()

@@ -15,7 +15,8 @@ from components.report.wording import ABSENT
 
 MOST_COLUMNS = 14
 """A wider table cannot be read as Markdown, and is left out."""
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+# HTML, and the addresses that GitHub's dialect makes links of.
+_ENTITIES = re.compile(r"[&<>]|:(?=//)|(?<=\bwww)\.", re.I)
 _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 _INSIDE_A_WORD = re.compile(r"(?<=\w)\\_(?=\w)")
 _BLOCK = re.compile(r"^(\s*)(#|[-+=](?=\s|[-+=]*$)|\d+(?=[.)](?:\s|$)))")
@@ -25,7 +26,7 @@ _FENCE = re.compile(r"`+")
 def escaped(text: str) -> str:
     """A text in one line that shows as itself, wherever it stands."""
     line = " ".join(visible(text).split())
-    line = "".join(_ENTITIES.get(character, character) for character in line)
+    line = _ENTITIES.sub(lambda found: f"&#{ord(found[0])};", line)
     line = _INSIDE_A_WORD.sub("_", _MARKUP.sub(r"\\\g<0>", line))
     begin = _BLOCK.match(line)
     if begin is None:
@@ -48,14 +49,15 @@ def blocks_as_markdown(blocks: Iterable[Block]) -> Iterator[str]:
     said = {block.text for block in blocks if isinstance(block, Paragraph)}
     for block in blocks:
         if isinstance(block, Paragraph):
-            yield escaped(block.text)
+            if not block.for_owner:
+                yield escaped(block.text)
         elif isinstance(block, Plot) and block.description not in said:
             yield escaped(f"{block.caption}: {block.description[:1].lower()}{block.description[1:]}")
         elif isinstance(block, FactList):
             yield bullets(block.facts)
         elif isinstance(block, Code):
             yield fenced(block.text)
-        elif isinstance(block, Table) and len(block.headings) <= MOST_COLUMNS:
+        elif isinstance(block, Table):
             yield _table(block)
 
 
@@ -65,6 +67,8 @@ def bullets(facts: Iterable[tuple[str, str]]) -> str:
 
 
 def _table(table: Table) -> str:
+    if len(table.headings) > MOST_COLUMNS:
+        return f"{escaped(table.caption)}: {len(table.headings)} columns are too many for this page."
     rows = [[cell.text for cell in row] for row in table.cells]
     rules = ["---", *("---:" if table.numeric else "---" for _ in table.headings[1:])]
     lines = [_line(table.headings), _joined(rules), *map(_line, rows)]

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Any
 
 import yaml
 
-from components.lineage.left_out import LEFT_OUT, without_credentials
 from components.report.blocks import Block, Code, Details, Paragraph
 from components.report.card_metadata import base_model, metadata
-from components.report.html_page import visible
+from components.report.card_words import about, marked, prose
 from components.report.markdown import blocks_as_markdown, bullets, escaped, fenced
 from components.report.page_facts import RunFacts
+from components.report.public_facts import public_facts
 from components.report.sections.data import data_blocks
 from components.report.sections.label_tables import labels_blocks
 from components.report.sections.model_origin import origin_blocks
@@ -26,11 +24,16 @@ from components.report.sections.quality import metrics_blocks, slices_blocks
 from components.report.sections.shipping import edge_blocks, serving_blocks
 from components.report.sections.training import training_blocks
 from components.report.sections.trust import trust_blocks
-from components.report.wording import count, cut, listed, sentence
+from components.report.wording import count, listed, sentence
 from tflite.host.json_text import to_json
 
 _MOST_LABELS = 30
-_UNSAID = "Its makers have not said (`card.{}` in transom.yaml)."
+_LIVE = ("pushed", "already live", "unchanged")
+_FOUND = {
+    "split_overlap": "Texts are in more than one of its splits, so its measured quality is too good.",
+    "conflicting_labels": "Some texts are in its tables with different labels.",
+    "drift": "The data that it was trained on differ from those of the model before it.",
+}
 _LINEAGE = "`lineage.json`, beside this file, says all of it: `transom lineage FOLDER`."
 _REPRODUCE = "`transom reproduce FOLDER` trains the model again and compares the weights."
 _ASKED = ("licence", "languages", "data", "intended_use", "limits")
@@ -47,14 +50,14 @@ _SECTIONS = (
 )
 
 
-def model_card(facts: RunFacts, *, bundle: bool = False) -> str:
+def model_card(facts: RunFacts, guide: str | None = None) -> str:
     """The card of the model that a run made.
 
     Args:
-        facts: of the run; what is missing is said to be.
-        bundle: the card is for the edge bundle, not for the SavedModel: other metadata, another way to use it.
+        facts: of the run; what is missing is said to be, and what is not to be given away is left out.
+        guide: the card is for the edge bundle, of which this Markdown says how it is used; None: for the SavedModel.
     """
-    return "\n\n".join(_parts(replace(facts, steps=(), notes=(), pushed="", bundle=""), bundle=bundle)) + "\n"
+    return "\n\n".join(_parts(public_facts(facts), guide)) + "\n"
 
 
 def card_blocks(facts: RunFacts) -> Iterator[Block]:
@@ -63,8 +66,8 @@ def card_blocks(facts: RunFacts) -> Iterator[Block]:
         yield Paragraph("The run stopped before there was a model to tell about.", "note")
         return
     yield Paragraph(
-        "A pushed version has this card as assets.extra/README.md, its edge bundle as README.md. It holds no row of "
-        "the tables, and Hugging Face's hub reads it as it is."
+        "A pushed version has a card as assets.extra/README.md, and its edge bundle begins its README.md with one. It "
+        "holds no row of the tables, and Hugging Face's hub reads it as it is."
     )
     unsaid = [key for key in _ASKED if not (facts.config.get("card") or {}).get(key)]
     if unsaid:
@@ -75,31 +78,36 @@ def card_blocks(facts: RunFacts) -> Iterator[Block]:
     yield Details("The card, as Markdown", [Code(model_card(facts))])
 
 
-def _parts(facts: RunFacts, *, bundle: bool) -> Iterator[str]:
-    card = facts.config.get("card") or {}
-    yield f"---\n{metadata(facts, bundle=bundle)}\n---"
-    yield f"# {escaped(facts.project or 'A model of Transom')}"
+def _parts(facts: RunFacts, guide: str | None) -> Iterator[str]:
+    said = facts.config.get("card") or {}
+    yield f"---\n{metadata(facts, bundle=guide is not None)}\n---"
+    if guide:
+        yield guide.strip()
+    yield f"# {escaped(facts.project or 'A model of Transom')}{': model card' if guide else ''}"
+    if facts.status not in _LIVE:
+        yield f"**This model was not pushed.** {escaped(facts.verdict)}".rstrip()
     yield escaped(_summary(facts))
-    yield bullets(_facts(facts, card))
+    yield marked("about", bullets(about(said)))
+    yield bullets(_facts(facts))
     yield "## Intended use"
-    yield _said(card, "intended_use")
-    yield "## How to use it"
-    yield _usage(facts, bundle=bundle)
+    yield marked("intended_use", prose(said, "intended_use"))
+    if guide is None:
+        yield "## How to use it"
+        yield _usage(facts)
     yield "## Limits"
     yield "\n".join(f"- {escaped(limit)}" for limit in _limits(facts))
-    yield _said(card, "limits")
+    yield marked("limits", prose(said, "limits"))
     for title, blocks in _SECTIONS:
         yield f"## {title}"
         if blocks is data_blocks:
-            yield _said(card, "data")
+            yield marked("data", prose(said, "data"))
         yield from blocks_as_markdown(blocks(facts))
     if facts.lineage:
-        yield _LINEAGE if bundle else f"{_LINEAGE} {_REPRODUCE}"
-    settings = {key: value for key, value in facts.config.items() if key not in ("card", *LEFT_OUT)}
+        yield f"{_LINEAGE} {_REPRODUCE}" if guide is None else _LINEAGE
+    settings = {key: value for key, value in facts.config.items() if key not in ("card", "name")}
     if settings:
-        plain = json.loads(to_json(without_credentials(settings)))
-        text = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False, width=100)
-        yield f"<details><summary>All settings</summary>\n\n{fenced(text.rstrip(), 'yaml')}\n\n</details>"
+        text = yaml.safe_dump(json.loads(to_json(settings)), allow_unicode=True, sort_keys=False, width=100)
+        yield f"<details><summary>Settings</summary>\n\n{fenced(text.rstrip(), 'yaml')}\n\n</details>"
 
 
 def _summary(facts: RunFacts) -> str:
@@ -116,13 +124,8 @@ def _summary(facts: RunFacts) -> str:
     return f"A Transformer that gives {given} {of} of {count(labels['count'], 'label')}: {', '.join(names)}{more}."
 
 
-def _facts(facts: RunFacts, card: Any) -> Iterator[tuple[str, str]]:
+def _facts(facts: RunFacts) -> Iterator[tuple[str, str]]:
     preset = (facts.config.get("model") or {}).get("preset")
-    yield "licence", card.get("licence") or "not stated (card.licence in transom.yaml)"
-    if card.get("author"):
-        yield "author", str(card["author"])
-    if card.get("languages"):
-        yield "languages", ", ".join(card["languages"])
     yield "tuned from", base_model(facts) or str(preset) if preset else "nothing: it was trained from scratch"
     if preset:
         yield "the checkpoint it was tuned from", "has a licence of its own, and was trained on other texts, too"
@@ -132,27 +135,17 @@ def _facts(facts: RunFacts, card: Any) -> Iterator[tuple[str, str]]:
     code = (facts.lineage.get("origin") or {}).get("code") or {}
     if code.get("transom"):
         yield "made by", f"Transom {code['transom']}"
-    run = facts.name or (facts.lineage.get("run") or {}).get("name")
-    if run:
-        yield "run", str(run)
-    pushed_at = (facts.lineage.get("run") or {}).get("pushed_at")
-    if pushed_at:
-        yield "pushed at", str(pushed_at)
+    run = facts.lineage.get("run") or {}
+    if facts.name or run.get("name"):
+        yield "run", str(facts.name or run["name"])
+    if run.get("pushed_at"):
+        yield "pushed at", str(run["pushed_at"])
 
 
-def _said(card: Any, key: str) -> str:
-    return visible(str(card.get(key) or "").strip()) or _UNSAID.format(key)
-
-
-def _usage(facts: RunFacts, *, bundle: bool) -> str:
+def _usage(facts: RunFacts) -> str:
     pair = (facts.config.get("task") or {}).get("text_pair")
-    if bundle:
-        given = '["one text"], ["the other"]' if pair else '["a text"]'
-        code = f"from tflite.host.edge_classifier import EdgeClassifier\n\nEdgeClassifier(FOLDER).predict({given})"
-        return f"{fenced(code, 'python')}\n\nOr with LiteRT's own interpreters: `bundle.json` says what goes in."
     instance = '{"text": "one text", "text_pair": "the other"}' if pair else '"a text"'
-    name = facts.project or "MODEL"
-    address = f"http://localhost:8501/v1/models/{name}:predict"
+    address = f"http://localhost:8501/v1/models/{facts.project or 'MODEL'}:predict"
     lines = f"transom serve FOLDER    # or TensorFlow Serving\ncurl {address} -d '{{\"instances\": [{instance}]}}'"
     return f"{fenced(lines, 'bash')}\n\n`FOLDER` is the folder of this version: the one with `saved_model.pb`."
 
@@ -169,8 +162,7 @@ def _limits(facts: RunFacts) -> Iterator[str]:
             yield sentence(baseline["sentence"])
     if suspect := sum(facts.evaluation.get("label_errors", {}).get("found", {}).values()):
         yield f"{count(suspect, 'row')} of its tables may have a wrong label."
-    for finding in facts.findings:
-        if finding.get("rule") in ("split_overlap", "drift"):
-            yield sentence(f"{finding['rule']}: {cut(finding.get('message', ''), 200)}")
+    rules = {finding.get("rule") for finding in facts.findings}
+    yield from (words for rule, words in _FOUND.items() if rule in rules)
     if not facts.evaluation:
         yield "It was not measured."

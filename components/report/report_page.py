@@ -51,6 +51,8 @@ def report_page(facts: RunFacts, made_by: str = "Transom", former_page: str = ""
         former_page: of the run that this one repeats: its sections are taken over, which takes no time.
     """
     body = body_of(former_page)
+    if not all(f'<section id="{name}"' in body for name, *_ in _SECTIONS):
+        body = ""  # another version of Transom made that page
     heading = facts.project or "A run of Transom"
     page = Page(
         title=f"{heading}: report{' of run ' + facts.name if facts.name else ''}",

@@ -13,7 +13,7 @@ from typing import Any
 
 from components.lineage.table_facts import TABLES_FILE
 from components.report.page_facts import Json, RunFacts
-from components.report_files import DATA_FILE, EDGE_FILE, FINDINGS_FILE, ROWS_FILE, SERVING_FILE, SUMMARY_FILE
+from components.report_files import DATA_FILE, EDGE_FILE, EVALUATION_FILE, FINDINGS_FILE, ROWS_FILE, SERVING_FILE
 from models.config import REPORT_FILE
 
 
@@ -38,7 +38,7 @@ STEP_REPORTS = {
     "data": StepReport("DataGate", "blessing", "data_blessing", DATA_FILE),
     "findings": StepReport("DataGate", "blessing", "data_blessing", FINDINGS_FILE),
     "training": StepReport("Trainer", "model_run", "model_run", REPORT_FILE),
-    "evaluation": StepReport("Evaluator", "evaluation", "evaluation", SUMMARY_FILE),
+    "evaluation": StepReport("Evaluator", "evaluation", "evaluation", EVALUATION_FILE),
     "rows": StepReport("Evaluator", "evaluation", "evaluation", ROWS_FILE),
     "serving": StepReport("ServingGate", "blessing", "serving_blessing", SERVING_FILE),
     "edge": StepReport("EdgeGate", "blessing", "edge_blessing", EDGE_FILE),

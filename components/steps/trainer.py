@@ -28,16 +28,14 @@ from models.config import (
     ModelsConfig,
     PresetConfig,
     TaskConfig,
-    may_train_in_parts,
 )
 from models.presets.architecture import ARCHITECTURE_FILE
 from models.presets.backbones import merge_lora
 from models.presets.preset import PresetInfo
-from models.runtime import one_thread_per_operation
 from models.saved.export import export_saved_model
 from models.training.elsewhere.environments import require_interpreter
 from models.training.elsewhere.parent import train_elsewhere
-from models.training.frameworks.tensorflow_devices import divide_cpu
+from models.training.frameworks.tensorflow_devices import set_up_cpu
 from models.training.fusion import resolve_linear_part
 from models.training.resuming.resume_key import model_key
 from models.training.token_rows import TokenRows
@@ -75,9 +73,7 @@ class Executor(StepExecutor):
             return len(TokenRows.from_tfrecords(files, folder, outputs=labels.outputs, task=config.task.type))
 
         if config.train.backend == "tensorflow":
-            divide_cpu(config.train)  # reading the rows computes
-        if may_train_in_parts(config.model, config.train):
-            one_thread_per_operation()  # where no earlier step of this process has computed anything
+            set_up_cpu(config)
         PROGRESS_LOG.info("reading the rows")
         code = fingerprint(*_TRAINING_CODE)
         counts = {split: store_rows(split) for split in ("train", "eval")}

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models import heap
-from models.config import ModelsConfig, PresetConfig, may_train_in_parts
+from models.config import ModelsConfig, PresetConfig
 from models.errors import ConfigError
-from models.runtime import cpu_facts, one_thread_per_operation
+from models.runtime import cpu_facts
 from models.whole_writes import atomic_directory
 from pipeline.comparison.other_load import busy_cores
 from pipeline.configuration.loading import load
@@ -52,8 +52,9 @@ def run_profile(config_file: Path, overrides: list[str], *, steps: int, as_json:
     target = _new_folder(paths.profiles)
     with temporary_folder() as folder, captured_output(paths.profiles / LOG_NAME, as_json, verbose) as view:
         busy = busy_cores()
-        if may_train_in_parts(config.model, config.train):
-            one_thread_per_operation()  # as the Trainer does
+        from models.training.frameworks.tensorflow_devices import set_up_cpu
+
+        set_up_cpu(config)
         from models.training.inspection.traced_steps import profile
         from pipeline.inspection.prepared_rows import PreparedRows
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components.report_files import EVALUATION_FILE
 from models.errors import ConfigError, ModelError, TransomError, os_errors_as
 from models.runtime import prepare
 from pipeline.config import ProjectConfig
@@ -116,7 +117,7 @@ def _verify(options: argparse.Namespace, config: ProjectConfig, paths: Paths, gi
         mounts = _local_mounts(config, paths, work, given)
         backend = LocalBackend(pipeline_yaml.read(options.out, options.platform), mounts, work, print)
         first, second = backend.run("run-1"), backend.run("run-2")
-        summary = backend.folder(second["Evaluator"]["evaluation"]) / "summary.json"
+        summary = backend.folder(second["Evaluator"]["evaluation"]) / EVALUATION_FILE
         _check_second_run(first, second, json.loads(summary.read_text(encoding="utf-8")))
     print(f"verified: every step ran twice, in {time.monotonic() - begin:.0f} s")
     if options.work is not None:

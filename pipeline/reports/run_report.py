@@ -47,7 +47,7 @@ def run_card(record: RunRecord) -> str:
             f"run {record.name} has no model card",
             got=f"it ended before its model was measured ({record.status})",
             expected="a run that came to the Evaluator",
-            fix="`transom runs` lists the runs; name one that was pushed",
+            fix="`transom runs` lists the runs; name one with metrics",
         )
     return model_card(run_facts(record))
 

@@ -55,7 +55,8 @@ class PlainConsole(Console):
             if width and height:
                 return ConsoleDimensions(width, height)
         fallback = super().size
-        return fallback if os.environ.get("COLUMNS") else ConsoleDimensions(_UNBOUNDED, fallback.height)
+        bounded = self.is_terminal or os.environ.get("COLUMNS")
+        return fallback if bounded else ConsoleDimensions(_UNBOUNDED, fallback.height)
 
     def say(self, text: str) -> None:
         """Prints sentences; a terminal gets them wrapped between words."""

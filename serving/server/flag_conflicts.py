@@ -31,13 +31,13 @@ def check_page(line: CommandLine, metrics_path: str | None) -> None:
         metrics_path: of the Prometheus page, None for no such page.
 
     Raises:
-        OptionsError: there is no REST, or the Prometheus page is at `/`.
+        OptionsError: there is no REST, or the Prometheus page is at one of its paths.
     """
     if not line["page"]:
         return
     if not line["rest_api_port"]:
         fix = "give --rest_api_port=8501"
         raise OptionsError("--page", got="no --rest_api_port", expected="REST, which the page queries", fix=fix)
-    if metrics_path == "/":
-        what, fix = "prometheus_config.path", "choose another path"
-        raise OptionsError(what, got="/, where --page has its page", expected="another path", fix=fix)
+    if metrics_path is not None and (metrics_path == "/" or metrics_path.startswith("/page/")):
+        got, fix = f"{metrics_path}, where --page has its page", "choose another path"
+        raise OptionsError("prometheus_config.path", got=got, expected="another path", fix=fix)

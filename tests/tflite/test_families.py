@@ -15,7 +15,7 @@ from models.config import PresetConfig, TaskConfig
 from models.presets.preset import preset_tokenizer
 from models.saved.restore import RestoredModel
 from tflite.bundle.bundle_folder import check_golden
-from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle.mediapipe_metadata import FileDescription
 from tflite.bundle_export import Float32Model
 from tflite.convert.keras_to_tflite import convert
 from tflite.convert.variants import Variant
@@ -49,7 +49,7 @@ def test_a_preset_becomes_a_bundle(family: str, tmp_path: Path) -> None:
     rows = [TextRow(text) for text in TEXTS]
     reference = keras_reference(restored, rows, 16)
     for variant, tolerance in TOLERANCES.items():
-        float32.write_bundle(tmp_path / variant, variant, ModelCard("tiny"), golden=rows, calibration=rows)
+        float32.write_bundle(tmp_path / variant, variant, FileDescription("tiny"), golden=rows, calibration=rows)
         found = compare(EdgeClassifier(tmp_path / variant), reference, rows, 1)
         assert found.other_token_ids == 0
         assert found.max_difference < tolerance
@@ -73,7 +73,7 @@ def test_a_preset_that_reads_two_texts_apart_becomes_a_bundle(family: str, tmp_p
     reference = keras_reference(restored, PAIRS, max(lengths))
     assert np.ptp(reference.numbers, axis=0).max() > 0.05, "the rows differ"
     for variant in APART:
-        float32.write_bundle(tmp_path / variant, variant, ModelCard("tiny"), golden=PAIRS, calibration=PAIRS)
+        float32.write_bundle(tmp_path / variant, variant, FileDescription("tiny"), golden=PAIRS, calibration=PAIRS)
         found = compare(EdgeClassifier(tmp_path / variant), reference, PAIRS, 1)
         assert found.other_token_ids == 0
         assert found.max_difference < TOLERANCES[variant]

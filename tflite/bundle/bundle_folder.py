@@ -12,7 +12,7 @@ from string import Template
 from models.errors import ModelError
 from models.text import mediapipe_rules
 from models.whole_writes import atomic_directory
-from tflite.bundle.mediapipe_metadata import LABELS_FILE, VOCABULARY_FILE, ModelCard, add_metadata
+from tflite.bundle.mediapipe_metadata import LABELS_FILE, VOCABULARY_FILE, FileDescription, add_metadata
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.json_text import to_json
 from tflite.host.labels import LabelSpace
@@ -33,7 +33,7 @@ def write_bundle(
     *,
     tokenizer: Tokenizer,
     labels: LabelSpace,
-    card: ModelCard,
+    about: FileDescription,
     texts: Sequence[str] = (),
     pairs: Sequence[str] | None = None,
 ) -> Manifest:
@@ -43,7 +43,7 @@ def write_bundle(
         content: the .tflite file, without metadata.
         manifest: its signatures; the hashes are filled in.
         tokenizer: of the model; texts are truncated to the longest of the manifest's lengths.
-        card: described in the metadata and the README.
+        about: described in the metadata and the README.
         texts: added to `HARD_TEXTS` in the golden file; `pairs` their second texts, for a model of text pairs.
 
     Raises:
@@ -53,7 +53,7 @@ def write_bundle(
     tokenizer = replace(tokenizer, max_length=min(tokenizer.max_length, longest))
     vocabulary = "".join(f"{token}\n" for token in tokenizer.vocabulary) if tokenizer.family == "wordpiece" else ""
     with atomic_directory(Path(target)) as folder:
-        with_metadata = add_metadata(content, manifest, card, vocabulary, labels.labels)
+        with_metadata = add_metadata(content, manifest, about, vocabulary, labels.labels)
         (folder / MODEL_FILE).write_bytes(with_metadata)
         tokenizer.save(folder)
         replace(labels, temperatures=()).save(folder)  # they are in the file's weights: no host may apply them again
@@ -64,7 +64,7 @@ def write_bundle(
         manifest.save(folder)
         _write_golden(folder, texts, pairs)
         (folder / README_FILE).write_text(
-            _readme(manifest, tokenizer, labels, card, len(with_metadata)), encoding="utf-8"
+            _readme(manifest, tokenizer, labels, about, len(with_metadata)), encoding="utf-8"
         )
     return manifest
 
@@ -117,12 +117,12 @@ def mediapipe_obstacle(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSp
     return mediapipe_rules.incompatibility(tokenizer)
 
 
-def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, card: ModelCard, size: int) -> str:
+def _readme(manifest: Manifest, tokenizer: Tokenizer, labels: LabelSpace, about: FileDescription, size: int) -> str:
     obstacle, longest = mediapipe_obstacle(manifest, tokenizer, labels), max(manifest.lengths)
     fields = {
-        "name": card.name,
-        "version": card.version,
-        "description": card.description,
+        "name": about.name,
+        "version": about.version,
+        "description": about.description,
         "size": f"{size / 1e6:.2f}",
         "variant": manifest.variant,
         "tokens": longest,

@@ -41,7 +41,7 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class FileDescription:
     """The description of a model for people, written to the metadata and the README."""
 
     name: str
@@ -51,7 +51,9 @@ class ModelCard:
     licence: str = ""
 
 
-def add_metadata(content: bytes, manifest: Manifest, card: ModelCard, vocabulary: str, labels: Sequence[str]) -> bytes:
+def add_metadata(
+    content: bytes, manifest: Manifest, about: FileDescription, vocabulary: str, labels: Sequence[str]
+) -> bytes:
     """Adds metadata to the file, and `vocab.txt` and `labels.txt` in an archive at its end.
 
     The graph of the longest signature becomes the first, which is the one that MediaPipe runs.
@@ -59,7 +61,7 @@ def add_metadata(content: bytes, manifest: Manifest, card: ModelCard, vocabulary
     Args:
         content: a .tflite file without metadata.
         manifest: its signatures.
-        card: name, version and so on.
+        about: name, version and so on.
         vocabulary: the content of `vocab.txt`, a token per line; empty if it is not WordPiece, for which there is no
             process unit.
         labels: in the order of the outputs; empty for a regression.
@@ -73,7 +75,7 @@ def add_metadata(content: bytes, manifest: Manifest, card: ModelCard, vocabulary
     files = {VOCABULARY_FILE: vocabulary, LABELS_FILE: "".join(f"{label}\n" for label in labels)}
     kept = {name: text for name, text in files.items() if text}
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(_metadata(_inputs(model, manifest), manifest, card, kept), np.uint8)
+    buffer.data = np.frombuffer(_metadata(_inputs(model, manifest), manifest, about, kept), np.uint8)
     model.buffers.append(buffer)
     entry = schema.MetadataT()
     entry.name, entry.buffer = _METADATA_NAME, len(model.buffers) - 1
@@ -161,7 +163,7 @@ class _Writer:
         return {slot: self.text(value) for slot, value in fields.items() if value}
 
 
-def _metadata(inputs: Sequence[str], manifest: Manifest, card: ModelCard, files: Mapping[str, str]) -> bytes:
+def _metadata(inputs: Sequence[str], manifest: Manifest, about: FileDescription, files: Mapping[str, str]) -> bytes:
     writer = _Writer()
 
     def file(name: str, description: str, kind: int) -> int:
@@ -186,11 +188,11 @@ def _metadata(inputs: Sequence[str], manifest: Manifest, card: ModelCard, files:
         graph[5] = writer.vector([unit])
     graphs = writer.vector([writer.table(graph)])
     fields = {
-        0: card.name,
-        1: card.description,
-        2: card.version,
-        4: card.author,
-        5: card.licence,
+        0: about.name,
+        1: about.description,
+        2: about.version,
+        4: about.author,
+        5: about.licence,
         7: _MIN_PARSER_VERSION,
     }
     writer.builder.Finish(writer.table(writer.texts(fields) | {3: graphs}), _IDENTIFIER)

@@ -141,14 +141,17 @@ def _findings(facts: RunFacts) -> Iterator[Block]:
         where = f"{finding.get('split') or 'the data'}{column}"
         rows = f" ({finding['rows']:,} of {finding['of']:,} rows)" if finding.get("rows") else ""
         tone = "bad" if finding.get("severity") == "error" else ""
-        yield Paragraph(f"{finding['rule']} in {where}: {finding['message']}{rows}", tone)
+        what = f": {finding['message']}" if finding["message"] else ""
+        yield Paragraph(f"{finding['rule']} in {where}{what}{rows}", tone)
         details: list[Block] = [Paragraph(cut(example, 300)) for example in finding.get("examples", [])]
         if finding.get("fix"):
             details.append(FactList([("to fix", finding["fix"])]))
         if details:
             yield Details("Examples, and what to do", details)
     if len(facts.findings) > _MOST_FINDINGS:
-        yield Paragraph(f"and {count(len(facts.findings) - _MOST_FINDINGS, 'more finding')} in run.json")
+        yield Paragraph(
+            f"and {count(len(facts.findings) - _MOST_FINDINGS, 'more finding')} in run.json", for_owner=True
+        )
 
 
 def _drift(facts: RunFacts) -> Iterator[Block]:

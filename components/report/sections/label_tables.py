@@ -60,7 +60,8 @@ def _matrix(evaluation: Mapping[str, Any]) -> Iterator[Block]:
     answers, predictions, counts = confusion["answers"], confusion["predictions"], confusion["counts"]
     kept = [(label, row) for label, row in zip(answers, counts, strict=True) if label in predictions or any(row)]
     if len(predictions) > MOST_LABELS:
-        yield Paragraph(f"The confusion matrix of {len(predictions):,} labels is in run.json; above are its core.")
+        core = f"The confusion matrix of {len(predictions):,} labels is in run.json; above is its core."
+        yield Paragraph(core, for_owner=True)
         return
     rows: list[list[Cell | str]] = []
     for label, row in kept:
@@ -108,7 +109,8 @@ def _per_label(evaluation: Mapping[str, Any]) -> Iterator[Block]:
         shown = ", ".join(f"“{cut(label, _SHOWN)}”" for label in never[:10])
         yield Paragraph(f"Never predicted: {count(len(never), 'label')}, such as {shown}.", "bad")
     if len(labels) > MOST_LABELS:
-        yield Paragraph(f"and {count(len(labels) - MOST_LABELS, 'better label')}: see `per_label` in run.json")
+        rest = f"and {count(len(labels) - MOST_LABELS, 'better label')}: see `per_label` in run.json"
+        yield Paragraph(rest, for_owner=True)
 
 
 def _f1(found: Mapping[str, float | None]) -> float:

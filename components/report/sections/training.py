@@ -88,7 +88,7 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[Block]:
     if report["stopped_early"]:
         yield Paragraph(f"It stopped early: the eval {report['metric']} no longer improved.")
     elif history and report["best_epoch"] == report["epochs"] and report["epochs"] > 1:
-        yield Paragraph("The last epoch was the best: more epochs (train.epochs) may help.")
+        yield Paragraph("The last epoch was the best: more epochs (train.epochs) may help.", for_owner=True)
     if len(history) > 1 and report["best_epoch"] < report["epochs"] and not report["stopped_early"]:
         yield Paragraph("Later epochs were worse on the eval rows: it began to learn its training rows by heart.")
     resumed = report.get("resumed_at_step")

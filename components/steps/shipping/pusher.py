@@ -17,6 +17,7 @@ from components.lineage.lineage_record import write_lineage
 from components.lineage.table_facts import TABLES_FILE
 from components.live_version import live_version, version_digest
 from components.push import EdgeChoice, Papers, PushResult, push_with_bundle
+from components.report.card_words import renewed
 from components.report.model_card import model_card
 from components.report.step_reports import StepReport, facts_of_steps
 from components.tfx_step import Step, StepExecutor, StepRun
@@ -58,28 +59,31 @@ class Executor(StepExecutor):
             {f"{EXTRA_FOLDER}/{path.name}": path.read_bytes() for path in data_reports},
             edge,
             Path(step.parameters["edge_directory"]),
-            Papers(partial(write_lineage, step.model_folder, blessed_data), partial(_card, step)),
+            _papers(step, blessed_data),
         )
         _record(pushed, result, directory)
         USER_LOG.info("version %d in %s: %s", result.version, directory, result.reason)
 
 
-def _card(step: StepRun, lineage: bytes, bundle: bool) -> bytes | None:
-    """The model card, from the reports of the steps before. A model is pushed even if its card cannot be written."""
+def _papers(step: StepRun, blessed_data: Path) -> Papers:
+    said = json.loads(step.parameters["card"])
 
     def folder_of(report: StepReport) -> Path | None:
-        if report.key == "model_run":
+        if report.key == "model_run":  # the exported model has the Trainer's report, too
             return step.model_folder / EXTRA_FOLDER
         return step.folder(report.key) if step.optional(report.key) is not None else None
 
-    try:
-        told = json.loads(lineage)
-        config = {**told["config"], "card": json.loads(step.parameters["card"])}
-        facts = facts_of_steps(folder_of, config, lineage=told, status="pushed")
-        return model_card(facts, bundle=bundle).encode()
-    except Exception:
-        logging.getLogger(__name__).warning("the model card could not be written", exc_info=True)
-        return None
+    def card(lineage: bytes, guide: str | None) -> bytes | None:
+        """From the reports of the steps before. A model is pushed even if its card cannot be written."""
+        try:
+            told = json.loads(lineage)
+            facts = facts_of_steps(folder_of, {**told["config"], "card": said}, lineage=told, status="pushed")
+            return model_card(facts, guide).encode()
+        except Exception as error:  # noqa: BLE001
+            USER_LOG.warning("no model card: %s: %s", type(error).__name__, error)
+            return None
+
+    return Papers(partial(write_lineage, step.model_folder, blessed_data), card, lambda text: renewed(text, said))
 
 
 def _record(pushed: types.Artifact, result: PushResult, directory: Path | None = None) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import tensorflow as tf
 
 from models import runtime
+from models.config import ModelsConfig, may_train_in_parts
 from models.errors import TrainingError
 from models.training.frameworks.devices import TrainingDevices, check_cpu_parts, too_few_devices
 from models.training_config import TrainConfig
@@ -31,6 +32,19 @@ def choose(config: TrainConfig) -> TrainingDevices:
         return TrainingDevices("mirrored", strategy, tuple(names), strategy.num_replicas_in_sync)
     shares = 1 if gpus else runtime.operations_at_once()
     return TrainingDevices("none", tf.distribute.get_strategy(), tuple(names[:1]), shares=shares)
+
+
+def set_up_cpu(config: ModelsConfig) -> None:
+    """Sets the CPU's devices and threads for a training on TensorFlow. It has no effect once TensorFlow has computed.
+
+    Even reading rows computes, so this comes first.
+
+    Raises:
+        TrainingError: `train.devices` is too large, see `check_cpu_parts`.
+    """
+    divide_cpu(config.train)
+    if may_train_in_parts(config.model, config.train):
+        runtime.one_thread_per_operation()
 
 
 def divide_cpu(config: TrainConfig) -> None:

@@ -94,6 +94,18 @@ def test_a_plot_is_told_in_words_once() -> None:
     assert list(blocks_as_markdown([plot, Paragraph("From 2 to 1.")])) == ["From 2 to 1."]
 
 
-def test_a_table_that_nobody_could_read_is_left_out() -> None:
+def test_a_table_that_nobody_could_read_is_only_mentioned() -> None:
     wide = Table("wide", ["x"] * (MOST_COLUMNS + 1), [])
-    assert list(blocks_as_markdown([wide])) == []
+    assert list(blocks_as_markdown([wide])) == [f"wide: {MOST_COLUMNS + 1} columns are too many for this page."]
+
+
+@pytest.mark.parametrize("text", ["see https://example.com/a", "ftp://a", "WWW.example.com", "a:b, 12:30"])
+def test_an_address_is_no_link(text: str) -> None:
+    """GitHub's dialect makes links of such texts; the renderer of this test does not."""
+    assert "://" not in escaped(text)
+    assert "www." not in escaped(text).lower()
+    assert _Text(escaped(text)).text.strip() == text
+
+
+def test_advice_for_the_owner_is_for_the_owner() -> None:
+    assert list(blocks_as_markdown([Paragraph("a"), Paragraph("b", for_owner=True)])) == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import yaml
 from huggingface_hub import ModelCard
 from report_facts import HOSTILE, RIGHT_TO_LEFT, run_facts
 
+from components.report.card_words import renewed
 from components.report.model_card import model_card
 from components.report.page_facts import RunFacts
+from components.report.report_page import report_page
 
 SECTIONS = [
     "Intended use", "How to use it", "Limits", "Evaluation", "Slices", "Labels", "Scores", "Training data", "Training",
@@ -89,25 +92,45 @@ def test_the_model_that_was_tuned_is_named_where_the_hub_has_it(
     assert ("licence of its own" in card) == bool(preset)
 
 
-def test_it_holds_no_row_and_no_secret(tmp_path: Path) -> None:
+def test_it_holds_no_row_no_path_and_no_secret(tmp_path: Path) -> None:
+    """Each place where one could come from has a word of its own."""
     settings = config() | {
-        "data": {"path": "https://me:hunter2@example.com/t.csv"},
-        "kubeflow": {"environment": {"TOKEN": "hunter2"}},
-        "beam": {"options": ["--token=hunter2"]},
+        "model": {"preset": "/home/ada/SECRETS/our-bert"},
+        "data": {"path": "https://me:SECRET@example.com/t.csv?sig=SECRET"},
+        "kubeflow": {"environment": {"TOKEN": "SECRET"}},
+        "beam": {"options": ["--token=SECRET"]},
+        "output": "/SECRET/out",
+        "push": {"directory": "/SECRET/push"},
+        "edge": {"directory": "/SECRET/edge", "variants": []},
     }
-    findings = [{"rule": "empty_text", "severity": "warn", "message": "2 texts", "examples": ["SECRET ROW"]}]
-    facts = run_facts(tmp_path, config=settings, findings=findings, text="SECRET ROW of a person", project="reviews")
-    labels = {part for label in facts.evaluation["per_label"] for part in [label]}
-    card = model_card(facts)
-    assert "hunter2" not in card
-    assert "https://example.com/t.csv" in card
-    without_labels = card
-    for label in (*labels, *(part["slice"] for part in facts.evaluation["slices"])):
-        without_labels = without_labels.replace(label, "")
-    shown = [line for line in without_labels.splitlines() if "SECRET ROW of a person" in line]
-    assert not [line for line in shown if line.startswith((">", "#"))]
-    assert facts.rows["wrong"]["listed"], "the report lists rows"
-    assert all(str(row["key"]) not in card for row in facts.rows["wrong"]["listed"] if len(str(row["key"])) > 8)
+    finding = {"rule": "schema_anomaly", "severity": "warn", "split": "test", "column": "author", "rows": 2, "of": 60}
+    finding |= {"message": "values: SECRET", "examples": ["SECRET"], "fix": "SECRET"}
+    facts = run_facts(tmp_path, config=settings, findings=[finding], project="reviews")
+    row = {"text": "SECRET", "text_pair": None, "given": ["SECRET"], "suggested": ["SECRET"]}
+    facts = replace(
+        facts,
+        notes=[{"step": "Trainer", "text": "SECRET"}],
+        pushed="/SECRET/1",
+        bundle="/SECRET/2",
+        error="SECRET",
+        data={**facts.data, "drift": [{**one, "changes": ["SECRET"]} for one in facts.data["drift"]]},
+        evaluation={**facts.evaluation, "label_errors": {"found": {"train": 1}, "rows": [row]}},
+        rows={**facts.rows, "wrong": {**facts.rows["wrong"], "listed": [row]}},
+        serving={**facts.serving, "failures": ["row 3: SECRET"]},
+        lineage={
+            "origin": facts.lineage["origin"],
+            "run": {"name": "r", "config_file": "/SECRET/t.yaml", "folder": "/SECRET"},
+            "data": {
+                "folder": "/SECRET",
+                "sources": [{"files": [{"path": "/SECRET/t.csv", "bytes": 9, "sha256": "a"}]}],
+            },
+        },
+    )
+    for card in (model_card(facts), model_card(facts, "guide")):
+        assert "SECRET" not in card
+        assert "schema_anomaly in test, column “author” (2 of 60 rows)" in card
+        assert "our-bert" in card
+        assert "| t.csv |" in card
 
 
 @pytest.mark.parametrize("text", [HOSTILE, RIGHT_TO_LEFT, "---\n---\n# x", "```\n</details>", "a|b\n|c|"])
@@ -129,11 +152,63 @@ def test_what_is_missing_is_said_to_be(tmp_path: Path, part: str) -> None:
 
 def test_the_card_of_a_bundle_is_for_those_who_ship_it(tmp_path: Path) -> None:
     facts = run_facts(tmp_path, project="reviews", config=config())
-    model, bundle = model_card(facts), model_card(facts, bundle=True)
+    model, bundle = model_card(facts), model_card(facts, "# The bundle\n\n```swift\nlet x = 1\n```\n")
     assert ModelCard(bundle).data.library_name == "litert"
-    assert "EdgeClassifier" in bundle
+    assert "---\n\n# The bundle\n\n```swift\nlet x = 1\n```\n\n# reviews: model card\n" in bundle
     assert "transom serve" not in bundle
-    assert "EdgeClassifier" not in model
+    assert "transom serve" in model
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("pushed", False), ("unchanged", False), ("not blessed", True), ("failed", True)]
+)
+def test_a_model_that_was_not_pushed_says_so(tmp_path: Path, status: str, told: bool) -> None:
+    facts = run_facts(tmp_path, project="reviews", status=status, verdict="not blessed: accuracy 0.71 is too low")
+    assert ("**This model was not pushed.** not blessed: accuracy 0.71" in model_card(facts)) == told
+
+
+def test_advice_for_the_owner_is_not_in_it(tmp_path: Path) -> None:
+    facts = run_facts(tmp_path, labels=30, project="reviews", findings=[])
+    card = model_card(facts)
+    assert "run.json" in report_page(facts)
+    assert "run.json" not in card
+    assert "train.epochs" not in card
+
+
+def test_a_table_that_is_left_out_is_mentioned(tmp_path: Path) -> None:
+    assert "columns are too many" in model_card(run_facts(tmp_path, labels=18, project="reviews"))
+
+
+WORDS = {
+    "licence": "MIT",
+    "author": "Ada",
+    "languages": ["en"],
+    "data": "Letters.",
+    "intended_use": "Mail. <!-- end -->",
+    "limits": "No irony.",
+}
+
+
+@pytest.mark.parametrize("guide", [None, "# The bundle"])
+@pytest.mark.parametrize("before", [{}, {"licence": "Ours", "languages": ["de", "fr"], "limits": "-"}])
+def test_a_renewed_card_is_the_one_that_it_would_have_been(
+    tmp_path: Path, guide: str | None, before: dict[str, Any]
+) -> None:
+    first, second = (run_facts(tmp_path, project="reviews", config=config(**words)) for words in (before, WORDS))
+    new, wanted = renewed(model_card(first, guide), WORDS), model_card(second, guide)
+    assert new.split("\n---\n", 1)[1] == wanted.split("\n---\n", 1)[1]
+    assert yaml.safe_load(new.split("---\n")[1]) == yaml.safe_load(wanted.split("---\n")[1])
+    assert renewed(wanted, WORDS) == wanted
+
+
+def test_what_somebody_has_written_into_a_card_stays(tmp_path: Path) -> None:
+    card = model_card(run_facts(tmp_path, project="reviews", config=config()))
+    edited = card.replace("## Evaluation", "## Our own words\n\nRead this first.\n\n## Evaluation")
+    new = renewed(edited, WORDS)
+    assert "## Our own words\n\nRead this first." in new
+    assert "No irony." in new
+    for own in ("", "# Ours\n", "---\n: [no yaml\n---\n# Ours\n", "---\n- a list\n---\n"):
+        assert renewed(own, WORDS) == own
 
 
 @pytest.mark.parametrize("labels", [1000, 20_000])

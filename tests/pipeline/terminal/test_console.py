@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from pipeline.terminal.console import View
+from pipeline.terminal.console import PlainConsole, View
 from pipeline.terminal.streams import open_resilient_output
 from pipeline.terminal.user_messages import shown_messages
 
@@ -26,6 +26,14 @@ def _terminal(columns: int) -> tuple[int, io.TextIOWrapper]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     return ours, open_resilient_output(theirs, plain=True)
+
+
+def test_a_terminal_that_does_not_know_its_size_is_as_wide_as_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    reader, stream = _terminal(0)
+    with stream:
+        assert PlainConsole(stream).width == 80
+    os.close(reader)
 
 
 @pytest.mark.parametrize("columns", [60, 80, 132])

@@ -72,6 +72,7 @@ def edge(folder: Path, variant: str, weights: str = "int8") -> dict[str, list[An
         chosen = folder / "bundles" / variant
         chosen.mkdir(exist_ok=True)
         (chosen / MODEL_FILE).write_text(weights)
+        (chosen / "README.md").write_text("# How to use the bundle\n")
         manifest = Manifest("m", "single_label", False, (8,), 0, 0.5, "|", variant, report={"bytes": 4})
         dataclasses.replace(manifest, sha256={MODEL_FILE: hash_file(chosen / MODEL_FILE)}).save(chosen)
     blessing = artifact(standard_artifacts.InfraBlessing, folder / "edge")

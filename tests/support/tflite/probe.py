@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 import tiny_edge as tiny
 
-from tflite.bundle.mediapipe_metadata import ModelCard, add_metadata
+from tflite.bundle.mediapipe_metadata import FileDescription, add_metadata
 from tflite.host.tokenizer import Tokenizer
 
 _INPUTS = ("token_ids", "padding_mask", "segment_ids")
@@ -31,4 +31,4 @@ def write(path: Path, tokenizer: Tokenizer) -> None:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(signatures))
     vocabulary = "".join(f"{token}\n" for token in tokenizer.vocabulary)
     labels = [f"{name} {place}" for name in _INPUTS for place in range(length)]
-    path.write_bytes(add_metadata(converter.convert(), manifest, ModelCard("probe"), vocabulary, labels))
+    path.write_bytes(add_metadata(converter.convert(), manifest, FileDescription("probe"), vocabulary, labels))

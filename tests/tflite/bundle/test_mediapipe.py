@@ -24,7 +24,7 @@ from models.text import mediapipe_rules
 from models.text.preprocessing import Preprocessor
 from models.text.vocabulary_training import count_words, learn_wordpiece
 from tflite.bundle.bundle_folder import HARD_TEXTS, write_bundle
-from tflite.bundle.mediapipe_metadata import ModelCard
+from tflite.bundle.mediapipe_metadata import FileDescription
 from tflite.convert.keras_to_tflite import convert
 from tflite.host.edge_classifier import EdgeClassifier
 from tflite.host.host_tokenizer import HostTokenizer
@@ -132,7 +132,7 @@ def test_real_rows_get_the_served_models_labels(name: str, compatible: bool, dat
 
     manifest = tiny.manifest(lengths=(64,))
     content = convert(model, manifest, tiny.LABELS)
-    write_bundle(tmp_path / "b", content, manifest, tokenizer=learned, labels=tiny.LABELS, card=ModelCard(name))
+    write_bundle(tmp_path / "b", content, manifest, tokenizer=learned, labels=tiny.LABELS, about=FileDescription(name))
 
     mediapipe_scores = query(tmp_path / "b" / "model.tflite", texts)
     served = keras_model.predict(encoded)

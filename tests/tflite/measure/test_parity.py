@@ -34,8 +34,8 @@ def restored(task: str, pairs: bool = False) -> RestoredModel:
 def bundle(folder: Path, task: str, *, lengths: tuple[int, ...] = tiny.LENGTHS, pairs: bool = False) -> EdgeClassifier:
     manifest = tiny.manifest(task, lengths, pairs=pairs)
     content = tiny.content(task, lengths)
-    card = mediapipe_metadata.ModelCard("tiny")
-    write_bundle(folder, content, manifest, tokenizer=TOKENIZER, labels=tiny.TASKS[task], card=card)
+    card = mediapipe_metadata.FileDescription("tiny")
+    write_bundle(folder, content, manifest, tokenizer=TOKENIZER, labels=tiny.TASKS[task], about=card)
     return EdgeClassifier(folder)
 
 

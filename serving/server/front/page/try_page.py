@@ -18,8 +18,8 @@ import orjson
 from serving.errors import StatusError
 from serving.server.api_keys import ApiKey
 from serving.server.front.frontend import Frontend
+from serving.server.front.json.json_errors import error_body
 from serving.server.front.page.page_document import page_document
-from serving.server.front.rest.rest_methods import error_body
 from serving.server.models.version_sources import versions_on_disk
 
 PageAnswer = tuple[int, bytes, Mapping[str, str]]
@@ -41,6 +41,7 @@ class TryPage:
     def __init__(self, frontend: Frontend) -> None:
         self._frontend = frontend
         self._document = page_document(keys=frontend.keys is not None)
+        self._tasks: dict[tuple[str, int], dict[str, Any]] = {}
 
     async def answer(self, method: str, path: str, headers: Mapping[str, str]) -> PageAnswer | None:
         """The answer to a request, None if the path or the method is not the page's.
@@ -60,7 +61,7 @@ class TryPage:
             name = unquote(match[1] or "")
             if key is not None:
                 key.check_model(name)
-            found = await asyncio.to_thread(self._task, name, int(match[2])) if name else self._models(key)
+            found = await self._task(name, int(match[2])) if name else self._models(key)
         except StatusError as error:
             return error.code.http, error_body(error.message), _JSON_FIELDS
         return 200, orjson.dumps(found), _JSON_FIELDS
@@ -74,8 +75,16 @@ class TryPage:
         ]
         return {"models": models, "grpc": {"port": options.port, "tls": options.tls is not None}}
 
-    def _task(self, name: str, version: int) -> dict[str, Any]:
-        """The task's type and threshold, as far as the version's folder tells. Reads the disk."""
+    async def _task(self, name: str, version: int) -> dict[str, Any]:
+        """The task's type and threshold, as far as the version's folder tells; the disk is read once."""
+        known = self._tasks.get((name, version))
+        if known is None:
+            known = await asyncio.to_thread(self._read_task, name, version)
+            if known:  # of a version that exists: others could be without end
+                self._tasks[name, version] = known
+        return known
+
+    def _read_task(self, name: str, version: int) -> dict[str, Any]:
         try:
             folder = versions_on_disk(self._frontend.model_configs[name])[version]
             task = json.loads((folder / _TASK_FILE).read_bytes())["task"]

@@ -16,8 +16,8 @@ from aiohttp.http import HttpProcessingError
 
 from serving.errors import unexpected
 from serving.server.front.connections import Connections, ConnectionState
+from serving.server.front.json.json_errors import error_body
 from serving.server.front.rest.parsing_turns import ParsingTurns
-from serving.server.front.rest.rest_methods import error_body
 
 JSON = "application/json"
 

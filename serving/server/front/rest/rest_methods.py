@@ -23,6 +23,7 @@ from serving.server.calls.request_tensors import output_bytes, size_of
 from serving.server.calls.service_interface import Arrays
 from serving.server.calls.worker_threads import INLINE_BYTES, Check, in_loop
 from serving.server.front.frontend import Frontend, microseconds_since
+from serving.server.front.json.json_errors import error_body
 from serving.server.front.json.json_examples import fill_examples
 from serving.server.front.json.json_predict import decode_predict
 from serving.server.front.json.json_responses import encode_classifications, encode_predict, encode_regressions
@@ -164,10 +165,6 @@ def _decompress_large(body: bytes, limits: Limits, check: Check) -> bytes:
         raise TooLargeError
     limits.take(len(unpacked), 0)
     return unpacked
-
-
-def error_body(message: str) -> bytes:
-    return orjson.dumps({"error": message.encode("utf-8", "replace").decode()}, option=orjson.OPT_INDENT_2)
 
 
 def _pretty(values: Any) -> bytes:

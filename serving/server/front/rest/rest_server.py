@@ -21,12 +21,13 @@ from serving.server.calls.worker_threads import INLINE_BYTES
 from serving.server.flag_files import ssl_context
 from serving.server.front.connections import PROGRESS_BYTES, Connections, ConnectionState
 from serving.server.front.frontend import Frontend
+from serving.server.front.json.json_errors import error_body
 from serving.server.front.listening import SocketListener, bind_tcp
 from serving.server.front.page.try_page import TryPage
 from serving.server.front.ports import address_unavailable
 from serving.server.front.rest.http1_connection import JSON, Http1Connection, content_length
 from serving.server.front.rest.parsing_turns import ParsingTurns
-from serving.server.front.rest.rest_methods import TooLargeError, error_body, respond
+from serving.server.front.rest.rest_methods import TooLargeError, respond
 from serving.server.front.rest.rest_routes import API
 from serving.server.front.rest.single_write_response import SingleWriteResponse, reason_of
 from serving.server.options import TlsFiles

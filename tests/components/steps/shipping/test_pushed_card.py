@@ -44,6 +44,7 @@ def test_a_version_and_its_bundle_have_cards(tmp_path: Path) -> None:
         data = ModelCard.load(file).data
         assert (data.license, data.library_name) == ("mit", library)
         assert {result.metric_name for result in data.eval_results} >= {"accuracy", "macro f1"}
+    assert "How to use the bundle" in of_bundle.read_text()
 
 
 def test_a_card_is_renewed_when_somebody_has_said_more(tmp_path: Path) -> None:
@@ -52,11 +53,13 @@ def test_a_card_is_renewed_when_somebody_has_said_more(tmp_path: Path) -> None:
     before = [version_digest(folder) for folder in folders]
     lineage = of_model.with_name("lineage.json").read_bytes()
     times = [file.stat().st_mtime_ns for file in (of_model, of_bundle)]
-    pushed, *_ = run(tmp_path)
-    assert [file.stat().st_mtime_ns for file in (of_model, of_bundle)] == times, "nothing is new"
+    (tmp_path / "data" / "data.json").write_text('{"splits": {}, "live_version": 1}')
+    run(tmp_path, findings='[{"rule": "drift", "message": "x"}]')
+    assert [file.stat().st_mtime_ns for file in (of_model, of_bundle)] == times, "a later run measured another thing"
     pushed, *_ = run(tmp_path, card='{"limits": "It knows no irony."}')
     assert pushed.get_string_custom_property("reason") == ALREADY_LIVE
     assert all("It knows no irony." in file.read_text() for file in (of_model, of_bundle))
+    assert "How to use the bundle" in of_bundle.read_text()
     assert of_model.with_name("lineage.json").read_bytes() == lineage
     assert [version_digest(folder) for folder in folders] == before, "nothing is measured again for it"
 
@@ -70,7 +73,7 @@ def test_a_live_version_that_cannot_be_written_stays_live(tmp_path: Path) -> Non
     finally:
         of_model.parent.chmod(0o700)
     assert pushed.get_int_custom_property("pushed") == 1
-    assert "could not be written: Permission denied" in pushed.get_string_custom_property("reason")
+    assert "was not renewed: Permission denied" in pushed.get_string_custom_property("reason")
 
 
 def test_a_disk_that_takes_no_card_stops_no_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +85,7 @@ def test_a_disk_that_takes_no_card_stops_no_push(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("components.push.write_whole", full)
     pushed, *_ = run(tmp_path, card='{"limits": "x"}')
     assert pushed.get_int_custom_property("pushed") == 1
-    assert "README.md could not be written: No space left" in pushed.get_string_custom_property("reason")
+    assert "README.md was not renewed: No space left" in pushed.get_string_custom_property("reason")
 
 
 def test_a_model_is_pushed_even_if_its_card_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,13 +94,23 @@ def test_a_model_is_pushed_even_if_its_card_cannot_be_made(tmp_path: Path, monke
     assert pushed.get_int_custom_property("pushed") == 1
     assert of_model.with_name("lineage.json").is_file()
     assert not of_model.exists()
-    assert not of_bundle.exists()
+    assert of_bundle.read_text() == "# How to use the bundle\n"
 
 
-def test_a_version_without_a_lineage_gets_no_card(tmp_path: Path) -> None:
+def test_a_version_without_a_card_gets_none_later(tmp_path: Path) -> None:
     """An earlier version of Transom pushed it: what is known now may not be what made it."""
     _, of_model, _ = run(tmp_path)
-    for name in ("lineage.json", "README.md"):
-        of_model.with_name(name).unlink()
+    of_model.unlink()
     run(tmp_path, card='{"limits": "x"}')
     assert not of_model.exists()
+
+
+def test_what_a_killed_process_left_is_no_reason_to_measure_again(tmp_path: Path) -> None:
+    _, of_model, of_bundle = run(tmp_path)
+    for folder, card in ((of_model.parents[1], of_model), (of_bundle.parent, of_bundle)):
+        before = version_digest(folder)
+        card.with_name(".README.md.123").write_text("half")
+        assert version_digest(folder) == before
+        (folder / "variables").mkdir(exist_ok=True)
+        (folder / "variables" / "README.md").write_text("part of the model")
+        assert version_digest(folder) != before

@@ -4,7 +4,7 @@ const MOST_SHOWN = 20_000; // characters of a call; the copy has all of them
 const KEYS = document.documentElement.dataset.keys === "asked";
 if (KEYS) byId("request").prepend(byId("key-template").content);
 const server = new Server();
-const state = { models: [], grpc: null, model: null, asked: null, calls: {}, running: null };
+const state = { models: [], grpc: null, model: null, asked: null, calls: {}, copied: {}, running: null };
 
 function typedKey() {
   return KEYS ? byId("key").value.trim() : "";
@@ -114,8 +114,8 @@ function kindOf({ type, labels, texts }) {
 }
 
 async function predict(signal) {
-  server.key = typedKey();
-  if (!state.models.length) await connect(signal);
+  // Another key may query other models.
+  if (!state.models.length || typedKey() !== server.key) await connect(signal);
   const asked = texts().map(wellFormed);
   // Asked twice at most: a version may go between the two requests.
   for (let tries = 2; ; tries -= 1) {
@@ -205,10 +205,12 @@ async function copyCall(name) {
   const done = await copy(state.calls[name]);
   const button = byId(`copy-${name}`);
   button.textContent = done ? "Copied" : "Not copied";
-  byId("status").textContent = done ? "Copied" : "The browser did not copy it";
-  setTimeout(() => {
+  const told = done ? "Copied" : "The browser did not copy it";
+  byId("status").textContent = told;
+  clearTimeout(state.copied[name]);
+  state.copied[name] = setTimeout(() => {
     button.textContent = "Copy";
-    byId("status").textContent = "";
+    if (byId("status").textContent === told) byId("status").textContent = "";
   }, 2000);
 }
 
