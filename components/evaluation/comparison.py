@@ -88,7 +88,10 @@ def compare(
     (new, new_weighted), (old, old_weighted) = measure(candidate[rows], False), measure(live[rows], True)
     losses = {}
     if judged and not new["not_finite_count"] and not old["not_finite_count"]:
-        order = _order_by_content(np.column_stack([targets[rows], candidate[rows], live[rows]]))
+        pair = candidate[rows], live[rows]
+        if candidate.shape == live.shape:  # the same rows are drawn, whichever of the two is called the live one
+            pair = np.minimum(*pair), np.maximum(*pair)
+        order = _order_by_content(np.column_stack([targets[rows], *pair]))
         losses = loss_intervals(
             judged, new_weighted, old_weighted, lambda name: direction(task.type, name) == "higher", order, share, draws
         )

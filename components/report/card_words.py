@@ -16,7 +16,7 @@ from components.report.markdown import bullets
 from components.report.page_facts import Json
 
 _PROSE = ("intended_use", "limits", "data")
-_UNSAID = "Its makers have not said (`card.{}` in transom.yaml)."
+_UNSAID = "Not stated (`card.{}` in transom.yaml)."
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.S)
 
 

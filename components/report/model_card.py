@@ -128,7 +128,7 @@ def _facts(facts: RunFacts) -> Iterator[tuple[str, str]]:
     preset = (facts.config.get("model") or {}).get("preset")
     yield "tuned from", base_model(facts) or str(preset) if preset else "nothing: it was trained from scratch"
     if preset:
-        yield "the checkpoint it was tuned from", "has a licence of its own, and was trained on other texts, too"
+        yield "base checkpoint", "has its own licence, and was trained on other texts"
     if facts.training:
         yield "framework", f"{facts.training['framework']}; a TensorFlow SavedModel is what is served"
         yield "parameters", f"{facts.training['parameters']['total']:,}"

@@ -63,7 +63,7 @@ def megabytes(size: float | None) -> str:
 
 def chance(probability: float) -> str:
     """How likely chance alone is."""
-    return "less than 1 in 1,000" if probability < 0.001 else f"{probability:.3f}"
+    return "< 0.001" if probability < 0.001 else f"= {probability:.3f}"
 
 
 def sentence(text: str) -> str:

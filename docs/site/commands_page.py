@@ -74,7 +74,8 @@ def _runs_of_lines(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
     formatter = parser._get_formatter()
     for action in parser._actions:
-        if action.dest in ("help", "verbose") or isinstance(action, argparse._SubParsersAction):
+        hidden = action.dest in ("help", "verbose") or action.help == argparse.SUPPRESS
+        if hidden or isinstance(action, argparse._SubParsersAction):
             continue
         names = [f"`{name}`" for name in action.option_strings]
         value = (

@@ -20,6 +20,7 @@ from pipeline import project_names
 from pipeline.config import ProjectConfig
 from pipeline.configuration import other_names
 from pipeline.configuration.combinations import clashes
+from pipeline.configuration.empty_groups import without_empty_groups
 from pipeline.configuration.overrides import apply_override
 from pipeline.configuration.setting_keys import Problem, as_written, keys_below
 from pipeline.configuration.yaml_text import YamlError, read_yaml
@@ -42,6 +43,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> ProjectConfig:
     raw = _parse(path)
     for override in overrides:
         apply_override(raw, override)
+    raw = without_empty_groups(raw, ProjectConfig)
     try:
         config = ProjectConfig.model_validate(raw)
     except ValidationError as error:

@@ -47,7 +47,7 @@ def verdict(found: RunComparison) -> str:
         certain = "more than chance" if outcomes["chance"] < 0.05 else "it may be chance"
         return (
             f"On the {count(found.shared, 'row')} that both measured, {outcomes['fixed']:,} became right and "
-            f"{outcomes['broken']:,} became wrong: {certain} (McNemar's test: {chance(outcomes['chance'])})."
+            f"{outcomes['broken']:,} became wrong: {certain} (McNemar's test, p {chance(outcomes['chance'])})."
         )
     name = PRIMARY.get(str(found.after.evaluation.get("task")), "mae")
     measured = found.metrics.get(name, {})

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.errors import ConfigError
 from pipeline.commands.arguments import LAST
 from pipeline.paths import Paths
-from pipeline.runs.run_records import FILE_NAME, RunRecord, all_runs, read_record
+from pipeline.runs.run_records import FILE_NAME, UNCHANGED, RunRecord, all_runs, read_record
 
 
 def find_run(
@@ -35,7 +35,7 @@ def find_run(
     runs, names = paths.runs, [run.name for run in recorded]
     if not names:
         raise ConfigError(f"a run in {runs}", got="no runs", expected="a run", fix="`transom run` starts the first")
-    latest = [run.name for run in recorded if run.rows or not measured] or names
+    latest = [run.name for run in recorded if _is_latest(run, measured)] or names
     found = latest[-1:] if given == LAST else [name for name in names if name == given]
     found = found or [name for name in names if name.startswith(given)]
     if len(found) != 1:
@@ -48,6 +48,11 @@ def find_run(
             fix="`transom runs` lists all",
         )
     return _readable(runs / found[0])
+
+
+def _is_latest(run: RunRecord, measured: bool) -> bool:
+    """Whether "last" may mean this run: not one that did nothing, and measured nothing, such as that of a profile."""
+    return bool(run.rows) or not (measured or (run.status == UNCHANGED and not run.evaluation))
 
 
 def _paths(project: Path | None, overrides: Sequence[str]) -> Paths:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.table import Table
 
 from components.data.formats.files import abbreviate
+from components.report.live_difference import worse_than_live
 from components.report.report_page import FILE_NAME as REPORT_NAME
 from models.training.progress import format_duration
 from pipeline.paths import Paths
@@ -102,6 +103,7 @@ def _print_outcome(record: RunRecord, folder: Path, console: PlainConsole) -> No
     if record.pushed:
         pair = ' --pair "the other"' if record.config.get("task", {}).get("text_pair") else ""
         console.print(f'query:   transom predict {shlex.quote(record.pushed)} "your text"{pair}')
+        console.print(f"try it:  transom serve --page {shlex.quote(record.pushed)}")
     report = folder / REPORT_NAME
     if report.is_file():
         console.print(f"report:  {report}")
@@ -111,9 +113,12 @@ def _print_outcome(record: RunRecord, folder: Path, console: PlainConsole) -> No
 
 
 def remarks(record: RunRecord) -> list[str]:
-    """What is doubtful about a model that is better than the baselines, or passes although it is not."""
+    """What is doubtful about a model that passes: worse than a baseline, or than the model that was live."""
     found = [one for one in record.evaluation.get("baselines", {}).values() if one["passed"] and one["sentence"]]
-    return [f"{'warning' if one['warns'] else 'note'}: {one['sentence']}" for one in found]
+    lines = [f"{'warning' if one['warns'] else 'note'}: {one['sentence']}" for one in found]
+    if worse := worse_than_live(record.evaluation.get("task", "single_label"), record.rows):
+        lines.append(f"warning: {worse}")
+    return lines
 
 
 def _label_errors(record: RunRecord, number: int) -> str:

@@ -56,5 +56,6 @@ def test_every_page_is_in_the_index(repository: Path) -> None:
 
 
 def test_the_readme_leads_to_every_page(repository: Path) -> None:
-    listed = {target.removeprefix("docs/") for target in links(repository / "README.md") if target.startswith("docs/")}
+    pages = (target.partition("#")[0] for target in links(repository / "README.md"))
+    listed = {page.removeprefix("docs/") for page in pages if page.startswith("docs/")}
     assert {path.name for path in (repository / "docs").glob("*.md")} == listed

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from argparse import SUPPRESS
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,9 @@ def test_the_commands_page_has_every_argument(repository: Path) -> None:
         assert summary in page
         for action in parser._actions:
             assert all(f"`{name}" in section for name in action.option_strings if name not in ("-h", "-v")) or (
-                action.dest in ("help", "verbose")
+                action.dest in ("help", "verbose") or action.help == SUPPRESS
             ), f"{parser.prog}: {action.dest}"
+    assert SUPPRESS not in page
 
 
 def test_the_commands_page_is_plain_markdown(repository: Path) -> None:

@@ -165,11 +165,14 @@ def _drift(facts: RunFacts) -> Iterator[Block]:
             cut(one["column"], 80),
             _DRIFT.get(one["kind"], one["kind"]),
             Cell(f"{one['divergence']:.3f}", min(1.0, one["divergence"]), "bad" if one["divergence"] > limit else ""),
-            "; ".join(cut(change, 80) for change in one["changes"]) if one["divergence"] > limit / 4 else "",
+            "; ".join(cut(change, 80) for change in one["changes"]),
         ]
         for one in sorted(columns, key=lambda one: -one["divergence"])
     ]
-    caption = f"Divergence from the live model's training data (version {version}): 0 the same, 1 nothing in common"
+    caption = (
+        f"Jensen-Shannon divergence from the live model's training data (version {version}): "
+        "0 the same, 1 nothing in common"
+    )
     drifted = sum(one["divergence"] > limit for one in columns)
     words = f"{count(drifted, 'column')} drifted" if drifted else "No column drifted"
     yield Paragraph(f"{words}: the limit (gate.drift_threshold) is {limit:g}.", "bad" if drifted else "good")

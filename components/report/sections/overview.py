@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from components.report.blocks import Block, FactList, Paragraph
 from components.report.html_page import Headline
+from components.report.live_difference import worse_than_live
 from components.report.page_facts import RunFacts
 from components.report.wording import cut, interval, megabytes, number, seconds, sentence, short, signed
 
@@ -108,6 +109,8 @@ def next_blocks(facts: RunFacts) -> Iterator[Block]:
 
 
 def _doubts(facts: RunFacts) -> Iterator[Block]:
+    if facts.task and (worse := worse_than_live(facts.task, facts.rows)):  # type: ignore[arg-type]
+        yield Paragraph(sentence(f"It is {worse}"), "bad")
     for baseline in facts.evaluation.get("baselines", {}).values():
         if baseline.get("sentence"):
             yield Paragraph(sentence(baseline["sentence"]), "bad")

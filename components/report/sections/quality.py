@@ -25,8 +25,7 @@ def metrics_blocks(facts: RunFacts) -> Iterator[Block]:
     if facts.rows.get("intervals"):
         of = f" from {measured:,} of the {rows:,} rows" if measured < rows else ""
         yield Paragraph(
-            f"Intervals: with other rows of the same kind, 19 of 20 times the metric would be within them "
-            f"(bootstrap{of})."
+            f"95% intervals (bootstrap{of}): how far a metric may move with another test set of this size and kind."
         )
     else:
         yield Paragraph("There are too few rows, or too many labels, for intervals.", "note")
@@ -92,8 +91,8 @@ def _rows_in_words(found: Mapping[str, Any], words: str) -> str:
     more = found["chance"] < 0.05
     verdict = "The difference is more than chance" if more else "The difference may be chance"
     return (
-        f"Against {words}: {fixed} right that it gets wrong, {broken} wrong that it gets right. "
-        f"{verdict} (McNemar's test: probability {chance(found['chance'])})."
+        f"It gets {fixed} right that {words} gets wrong, and {broken} the other way round. "
+        f"{verdict} (McNemar's test, p {chance(found['chance'])})."
     )
 
 

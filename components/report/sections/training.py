@@ -96,7 +96,10 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[Block]:
         yield Paragraph(f"An interrupted training was continued at step {resumed}.")
     weight = report.get("linear_weight")
     if weight:
-        yield Paragraph(f"A linear model of words counts, too, with {weight:.2f} times the weight of the encoder.")
+        yield Paragraph(
+            f"The model adds up two parts: the encoder, and a linear model of words that has {weight:.2f} times the "
+            "encoder's weight (model.linear_rows)."
+        )
     dropped = sum(report["dropped_rows"].values())
     if dropped:
         yield Paragraph(f"{count(dropped, 'row')} without a usable label were left out.", "bad")

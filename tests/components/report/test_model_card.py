@@ -89,7 +89,7 @@ def test_the_model_that_was_tuned_is_named_where_the_hub_has_it(
     facts = run_facts(tmp_path, config=config() | ({"model": {"preset": preset}} if preset else {}))
     card = model_card(facts)
     assert ModelCard(card).data.base_model == base
-    assert ("licence of its own" in card) == bool(preset)
+    assert ("its own licence" in card) == bool(preset)
 
 
 def test_it_holds_no_row_no_path_and_no_secret(tmp_path: Path) -> None:

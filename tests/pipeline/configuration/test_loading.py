@@ -92,7 +92,7 @@ def test_a_configuration_cannot_be_changed(write) -> None:
             ("tokenizer.mediapipe_compatible", "for pairs", "labels of one text"),
         ),
         ("data: {path: a.csv, foo: 1}\ntrain: {bar: 2}\n", ("2 keys are wrong", "data.foo", "train.bar")),
-        ("data: {path: a.csv}\ntrain:\n", ("train", "nothing", "a group of keys", "put its keys below it")),
+        ("data:\ntrain: {}\n", ("data", "nothing", "a group of keys", "put its keys below it")),
         ("data: {path: a.csv}\ntask: {labels: [0, 1]}\n", ("task.labels.0", "a text", 'in quotes: "0"')),
         ("data: {path: a.csv}\ntrain: {class_weights: {0: 1}}\n", ("train.class_weights.0", "a text", "quotes")),
         ("data: {path: 3}\n", ("data.path", "3", "a text, or a list")),

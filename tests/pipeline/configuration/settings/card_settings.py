@@ -48,8 +48,8 @@ def _(a: Setting, b: Setting) -> None:
 
 
 def _said(section: str, before: str, after: str, *, words: str) -> None:
-    """The words are in the section, in place of the sentence that nobody has said anything."""
+    """The words are in the section, in place of the sentence that nothing is stated."""
     first, second = (card.split(f"\n## {section}\n")[1].split("\n## ")[0] for card in (before, after))
-    assert "have not said" in first
+    assert "Not stated (" in first
     assert words in second
-    assert "have not said" not in second
+    assert "Not stated (" not in second

@@ -38,7 +38,7 @@ function counted(number, noun) {
 // A probability. Three digits after the point, as in the report; fewer than a thousandth keep two that count.
 function share(probability) {
   if (!Number.isFinite(probability)) return "not a number";
-  return probability >= 0.001 || probability === 0 ? probability.toFixed(3) : probability.toExponential(1);
+  return probability >= 0.001 || probability === 0 ? probability.toFixed(3) : "< 0.001";
 }
 
 function duration(milliseconds) {
