@@ -187,7 +187,7 @@ class CardConfig(ConfigSection):
 
     author: str = Field("", max_length=1000)
     """Who made the model; also in the metadata of the edge bundle's file."""
-    licence: str = Field("", max_length=200, pattern=r"^[^\n]*$")
+    licence: str = Field("", max_length=200)
     """Licence of the model: an SPDX identifier such as apache-2.0, or a name; also in the file's metadata."""
     languages: Annotated[tuple[Language, ...], EachOnce, UNIQUE] = ()
     """Languages of the texts, such as en (ISO 639)."""
@@ -197,6 +197,22 @@ class CardConfig(ConfigSection):
     """What the model is for, and what it is not for."""
     limits: str = Field("", max_length=100_000)
     """What is known about its mistakes and biases beyond what the run measures."""
+
+    @field_validator("licence", "author")
+    @classmethod
+    def _one_line(cls, given: str) -> str:
+        if len(given.splitlines()) > 1:
+            raise ValueError("one line")
+        return given.strip()
+
+    @field_validator("data", "intended_use", "limits")
+    @classmethod
+    def _closed(cls, given: str) -> str:
+        """A code block that nobody closes would swallow the rest of the card."""
+        fences = [line.lstrip()[:3] for line in given.splitlines() if line.lstrip().startswith(("```", "~~~"))]
+        if len(fences) % 2:
+            raise ValueError("Markdown whose code blocks are closed")
+        return given
 
 
 class PushConfig(ConfigSection):

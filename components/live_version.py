@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -79,3 +80,11 @@ def version_digest(folder: Path) -> str:
 def _is_card(folder: Path, path: Path) -> bool:
     """Whether a file is the card of a version or a bundle, or what a process that was killed has left of writing it."""
     return path.parent in (folder, folder / EXTRA_FOLDER) and path.name.lstrip(".").startswith(CARD_FILE)
+
+
+def card_digest(folder: Path) -> str:
+    """A digest of the model card of a version or a bundle; "" if it has none, or none that can be read."""
+    for file in (folder / EXTRA_FOLDER / CARD_FILE, folder / CARD_FILE):
+        with contextlib.suppress(OSError):
+            return hashlib.sha256(file.read_bytes()).hexdigest()[:32]
+    return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from components.data.gate.drift import SUMMARY_FILE
 from components.report_files import EDGE_FILE
 from models.config import CONFIG_FILE
-from models.errors import ModelError, PushError
+from models.errors import ModelError, PushError, os_errors_as
 from models.saved.model_identity import same_model
 from models.saved.model_locations import CARD_FILE, EXTRA_FOLDER, LINEAGE_FILE
 from models.whole_writes import write_whole
@@ -21,6 +21,7 @@ from tflite.host import BUNDLE_FILE
 from tflite.host.manifest import Manifest
 
 ALREADY_LIVE = "nothing new: this model was live already"
+_FIX = "let this user write into the folder, or free some room, and run again"
 # Trainer and DataGate put these into each pushed model. Models of other programs may be in the same folder.
 _TRANSOM_FILES = (f"{EXTRA_FOLDER}/{CONFIG_FILE}", f"{EXTRA_FOLDER}/{SUMMARY_FILE}")
 
@@ -62,23 +63,17 @@ class Papers:
         card = self.card(lineage, guide)
         return {LINEAGE_FILE: lineage} | ({CARD_FILE: card} if card is not None else {})
 
-    def renew(self, folder: Path) -> str:
-        """Writes into a card what people have said meanwhile.
+    def renew(self, folder: Path) -> None:
+        """Writes into a card what people have said meanwhile. An earlier version of Transom pushed without a card.
 
-        Returns:
-            Why it could not, for a sentence; the former one is still there. "" if it could, or if there is no card: an
-            earlier version of Transom pushed the model.
+        Raises:
+            PushError: it cannot be written; the former one is still there.
         """
         target = folder / CARD_FILE
-        try:
-            text = target.read_text(encoding="utf-8") if target.is_file() else ""
+        with os_errors_as(PushError, f"the model card {target} cannot be renewed; the model stays live", fix=_FIX):
+            text = target.read_text(encoding="utf-8", errors="surrogateescape") if target.is_file() else ""
             if (renewed := self.renewed(text)) != text:
                 write_whole(target, renewed)
-        except UnicodeDecodeError:
-            return f"; its model card {target} was not renewed: it is not UTF-8"
-        except OSError as error:
-            return f"; its model card {target} was not renewed: {error.strerror or error}"
-        return ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +131,7 @@ def push_with_bundle(
     new = _push_bundle(edge, edge_directory, result.version, keep, beside)
     reason = f"{result.reason}; its edge bundle is new" if new and not result.new else result.reason
     if papers is not None and not new:
-        reason += papers.renew(edge_directory / str(result.version))
+        papers.renew(edge_directory / str(result.version))
     return replace(result, new=result.new or new, reason=reason, bundle=str(edge_directory / str(result.version)))
 
 
@@ -159,8 +154,9 @@ def push(
     try:
         live = newest(directory)
         if live is not None and same_model(source, directory / str(live)):
-            extra = directory / str(live) / EXTRA_FOLDER
-            result = PushResult(live, ALREADY_LIVE + (papers.renew(extra) if papers is not None else ""))
+            if papers is not None:
+                papers.renew(directory / str(live) / EXTRA_FOLDER)
+            result = PushResult(live, ALREADY_LIVE)
         else:
             if papers is not None:
                 made = papers.files(papers.lineage(live or 0))

@@ -82,7 +82,7 @@ def write_whole(file: Path, text: str) -> None:
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
         temporary.replace(file)
     except OSError:
         temporary.unlink(missing_ok=True)

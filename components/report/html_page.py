@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from components.report.blocks import Section
+from components.report.wording import visible
 
 MOST_BYTES = 3_000_000
 """No page is larger."""
@@ -79,22 +80,10 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["trusted"] = Markup
-    environment.filters["visible"] = visible
+    environment.filters["visible"] = lambda value: visible(str(value))
     return environment.get_template("page.html")
 
 
 @cache
 def _style() -> str:
     return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-
-
-def visible(text: str) -> str:
-    """A text that is safe to show: control characters, and those that turn the direction of what follows, become
-    U+FFFD, because they could make a page say what it does not."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if _is_hidden(character) else character for character in text)
-
-
-def _is_hidden(character: str) -> bool:
-    code = ord(character)
-    controls = (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xD800 <= code < 0xE000
-    return controls or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from components.report.blocks import Block, Code, FactList, Paragraph, Plot, Table
-from components.report.html_page import visible
-from components.report.wording import ABSENT
+from components.report.wording import ABSENT, visible
 
 MOST_COLUMNS = 14
 """A wider table cannot be read as Markdown, and is left out."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from components.report.blocks import Block, Section
+from components.report.card.model_card import card_blocks
 from components.report.html_page import Page, body_of, render
-from components.report.model_card import card_blocks
 from components.report.page_facts import RunFacts
+from components.report.partial_facts import or_else, whole_or_why
 from components.report.sections import overview
 from components.report.sections.data import data_blocks
 from components.report.sections.label_tables import labels_blocks
@@ -57,12 +58,12 @@ def report_page(facts: RunFacts, made_by: str = "Transom", former_page: str = ""
     page = Page(
         title=f"{heading}: report{' of run ' + facts.name if facts.name else ''}",
         heading=heading,
-        subheading=overview.subheading(facts),
-        verdict=overview.verdict(facts),
-        tone=overview.tone(facts),
-        headlines=overview.headlines(facts),
+        subheading=or_else(overview.subheading, facts, ""),
+        verdict=or_else(overview.verdict, facts, ""),
+        tone=or_else(overview.tone, facts, ""),
+        headlines=or_else(overview.headlines, facts, []),
         sections=[
-            Section(name, title, question, [] if body else list(blocks(facts)))
+            Section(name, title, question, [] if body else whole_or_why(blocks, facts))
             for name, title, question, blocks in _SECTIONS
         ],
         foot=f"Made by {made_by}. This page needs no network and has no scripts.",

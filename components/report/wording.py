@@ -1,4 +1,4 @@
-"""Numbers and counts as a reader wants them."""
+"""Numbers, counts and texts as a reader wants them."""
 
 from __future__ import annotations
 
@@ -83,3 +83,15 @@ def listed(names: Sequence[str]) -> str:
 def cut(text: str, most: int) -> str:
     """The beginning of a text, with an ellipsis if there is more."""
     return text if len(text) <= most else text[:most].rstrip() + " …"
+
+
+def visible(text: str) -> str:
+    """A text that is safe to show: control characters, and those that turn the direction of what follows, become
+    U+FFFD, because they could make a page say what it does not."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_hidden(character) else character for character in text)
+
+
+def _is_hidden(character: str) -> bool:
+    code = ord(character)
+    controls = (code < 32 and character not in "\t\n\r") or 127 <= code < 160 or 0xD800 <= code < 0xE000
+    return controls or 0x202A <= code <= 0x202E or 0x2066 <= code <= 0x2069

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from components.report.blocks import Block, Paragraph, RowCard, Table
-from components.report.html_page import visible
+from components.report.wording import visible
 from pipeline.reports import comparison_page
 from pipeline.reports.run_comparison import RunComparison
 from pipeline.reports.run_tables import new_table
@@ -38,7 +38,7 @@ def _print_blocks(blocks: Iterable[Block], console: PlainConsole) -> None:
         if isinstance(block, Table):
             table = new_table(*block.headings, left=tuple(block.headings) if not block.numeric else ())
             for row in block.cells:
-                table.add_row(*(visible(cell.text) for cell in row))
+                table.add_row(*(cell.text for cell in row))
             console.say(f"\n{block.caption}")
             console.print(table)
         elif isinstance(block, Paragraph):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,24 @@ def predictions_of(record: RunRecord) -> StoredPredictions:
         expected="a run that got as far as the Evaluator, and whose results `transom clean` has not removed",
         fix="choose a later run (`transom runs`), or run the pipeline again",
     )
+
+
+@contextmanager
+def explained_damage(record: RunRecord) -> Iterator[None]:
+    """Turns what a damaged file of predictions raises in the block into an error that names the run.
+
+    Raises:
+        ConfigError: a file cannot be read to its end, or is another program's.
+    """
+    try:
+        yield
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise ConfigError(
+            f"the predictions of run {record.name}",
+            got=f"{record.rows.get('folder', '')}: {type(error).__name__}: {error}",
+            expected="Parquet files as the Evaluator wrote them",
+            fix="run the pipeline again with --from Evaluator",
+        ) from error
 
 
 def error_rows(predictions: StoredPredictions) -> list[ErrorRow]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from components.predictions.stored_predictions import StoredPredictions
-from components.report.html_page import visible
+from components.report.wording import visible
 from pipeline.reports.error_rows import ErrorRow
 from pipeline.terminal.wrapping import wrapped_for
 
@@ -31,7 +31,7 @@ def print_errors(
         print(f"run {run}: {of}, the largest errors first", file=stream)
     else:
         print(f"run {run}: {number:,} of {of} wrong, the surest mistakes first", file=stream)
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    width = max(20, min(shutil.get_terminal_size().columns, _WIDEST))
     for row in rows:
         print(file=stream)
         print(f"row {row.row:,}: {_answer(row)}", file=stream)
@@ -39,7 +39,7 @@ def print_errors(
             if text is not None:
                 print(_wrapped(text, width), file=stream)
         remarks = [f"{_NAMES.get(name, name)}: {_text(value)}" for name, value in row.others.items()]
-        remarks += [f"{name}: {visible(value)[:60]}" for name, value in list(row.columns.items())[:4]]
+        remarks += [f"{visible(name)}: {visible(value)[:60]}" for name, value in list(row.columns.items())[:4]]
         if remarks:
             print(wrapped_for(stream, f"    {'; '.join(remarks)}"), file=stream)
     if facts.task != "regression" and number > len(rows):

@@ -47,12 +47,13 @@ def find_run(
             expected=f"one of {shown}, {LAST!r}, or a run's folder",
             fix="`transom runs` lists all",
         )
-    return _readable(runs / found[0])
+    # As `all_runs` knows it: a run whose process was killed is not running.
+    return _checked(next(run for run in recorded if run.name == found[0])), runs / found[0]
 
 
 def _is_latest(run: RunRecord, measured: bool) -> bool:
     """Whether "last" may mean this run: not one that did nothing, and measured nothing, such as that of a profile."""
-    return bool(run.rows) or not (measured or (run.status == UNCHANGED and not run.evaluation))
+    return bool(run.rows) or not (measured or run.debug or (run.status == UNCHANGED and not run.evaluation))
 
 
 def _paths(project: Path | None, overrides: Sequence[str]) -> Paths:
@@ -64,7 +65,10 @@ def _paths(project: Path | None, overrides: Sequence[str]) -> Paths:
 
 
 def _readable(folder: Path) -> tuple[RunRecord, Path]:
-    record = read_record(folder.parent, folder.name)
+    return _checked(read_record(folder.parent, folder.name)), folder
+
+
+def _checked(record: RunRecord) -> RunRecord:
     if record.status == "unreadable":
-        raise ConfigError(f"the run {folder.name}", got=record.error, expected="a run's record of this version")
-    return record, folder
+        raise ConfigError(f"the run {record.name}", got=record.error, expected="a run's record of this version")
+    return record

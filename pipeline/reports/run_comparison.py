@@ -14,12 +14,12 @@ from components.evaluation.measurements import MODEL
 from components.evaluation.thresholds import direction
 from components.predictions.examined_rows import interval_metrics
 from components.predictions.row_outcomes import RowOutcomes, mcnemar, rebuild_targets
-from components.predictions.stored_predictions import PredictedRows, StoredPredictions
+from components.predictions.stored_predictions import PredictedRows, PredictionFacts, StoredPredictions
 from components.predictions.wrong_rows import answer
 from components.report.sections.model_origin import changed_settings
 from models.config import TaskConfig
 from models.errors import ConfigError
-from pipeline.reports.error_rows import predictions_of
+from pipeline.reports.error_rows import explained_damage, predictions_of
 from pipeline.runs.run_records import RunRecord
 
 SHARE, MOST_LISTED = 0.95, 200
@@ -81,7 +81,7 @@ def compare_runs(before: RunRecord, after: RunRecord) -> RunComparison:
         "files": _files(before, after),
     }
     try:
-        rows = _SharedRows(predictions_of(before), predictions_of(after))
+        rows = _SharedRows(*map(_facts_and_rows, (before, after)))
     except ConfigError as error:
         return RunComparison(**common, why_not=f"{error.what}: {error.got}")
     why_not = rows.why_not()
@@ -108,12 +108,19 @@ def _files(before: RunRecord, after: RunRecord) -> list[tuple[str, str]]:
     return sorted(states.items())
 
 
+def _facts_and_rows(run: RunRecord) -> tuple[PredictionFacts, PredictedRows]:
+    stored = predictions_of(run)
+    with explained_damage(run):
+        return stored.facts, _read(stored)
+
+
 class _SharedRows:
     """The rows that two runs measured. A text that is there more than once is matched as often as both have it."""
 
-    def __init__(self, before: StoredPredictions, after: StoredPredictions) -> None:
-        self._facts = before.facts, after.facts
-        self._rows = tuple(_read(each) for each in (before, after))
+    def __init__(
+        self, before: tuple[PredictionFacts, PredictedRows], after: tuple[PredictionFacts, PredictedRows]
+    ) -> None:
+        self._facts, self._rows = (before[0], after[0]), (before[1], after[1])
         frames = [pd.DataFrame({"key": np.array(rows.keys, np.uint64)}) for rows in self._rows]
         for frame in frames:
             frame["copy"], frame["row"] = frame.groupby("key").cumcount(), np.arange(len(frame))

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components.report.model_card import model_card
+from components.report.card.model_card import model_card
 from components.report.page_facts import RunFacts
 from components.report.report_page import FILE_NAME, report_page
 from models.errors import ModelError

@@ -13,6 +13,7 @@ from rich.table import Table
 from components.data.formats.files import abbreviate
 from components.report.live_difference import worse_than_live
 from components.report.report_page import FILE_NAME as REPORT_NAME
+from components.report.wording import visible
 from models.training.progress import format_duration
 from pipeline.paths import Paths
 from pipeline.reports.calibration_lines import calibration_lines
@@ -243,9 +244,19 @@ def _edge(report: Mapping[str, Any]) -> Table:
     return table
 
 
+class PlainTable(Table):
+    """A table whose cells are texts, each in one line and without what would change the terminal."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """See `rich.table.Table`."""
+        super().add_row(
+            *(" ".join(visible(cell).split()) if isinstance(cell, str) else cell for cell in cells), **options
+        )
+
+
 def new_table(*headings: str, left: Sequence[str] = ()) -> Table:
     """A table without lines: texts (the first column, and those in `left`) to the left, numbers to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = PlainTable(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         # What has no room goes on in the next line: by default a long word would lose its end.
         table.add_column(heading, justify="left" if heading in (headings[0], *left) else "right", overflow="fold")

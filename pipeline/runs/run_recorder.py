@@ -90,6 +90,7 @@ class RunRecorder:
         except KeyboardInterrupt as stopped:
             interrupted = explain_interruption(stopped, self.record.steps)
             self.record.stop("interrupted", interrupted.render())
+            read_reports(self.record, self._outputs)
             raise interrupted from stopped
         except Exception as error:
             if not isinstance(error, TransomError):

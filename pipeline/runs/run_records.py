@@ -137,6 +137,8 @@ def new_name(paths: Paths) -> str:
 def _read(file: Path) -> RunRecord:
     """The run in a file; the status is unreadable if the file is damaged or of another version of Transom."""
     try:
+        if file.exists() and not file.is_file():
+            raise TypeError("it is no file")
         raw = json.loads(file.read_text(encoding="utf-8"))
         record = RunRecord(**{**raw, "steps": [StepRecord(**step) for step in raw["steps"]]})
         for name, value in vars(RunRecord("", "", "", {})).items():
@@ -145,7 +147,7 @@ def _read(file: Path) -> RunRecord:
         if record.status == UNCHANGED and not record.is_idle():
             record.status = ALREADY_LIVE  # earlier records had one word for both
         return record
-    except (OSError, ValueError, TypeError, LookupError) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         why = f"{file} cannot be read: {type(error).__name__}: {error}"
         return RunRecord(name=file.parent.name, status="unreadable", started="", config={}, error=why)
 

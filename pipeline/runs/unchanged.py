@@ -23,7 +23,7 @@ from typing import Any
 from components.data.formats.files import contents_digest, find_files
 from components.data.splits import sources
 from components.evaluation.live.evaluation_reuse import with_reuse_note
-from components.live_version import live_version, version_digest
+from components.live_version import card_digest, live_version, version_digest
 from models.config import PresetConfig
 from models.errors import TransomError
 from models.presets.preset_files import resolve_preset
@@ -185,5 +185,6 @@ def _live(paths: Paths) -> list[str]:
     found = []
     for folder in (paths.push, paths.edge):
         version = live_version(str(folder))
-        found += [str(version), version_digest(folder / str(version)) if version else ""]
+        live = folder / str(version)
+        found += [str(version), version_digest(live) if version else "", card_digest(live)]
     return found

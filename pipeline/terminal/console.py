@@ -18,6 +18,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
+from components.report.wording import visible
 from models.training.progress import format_duration
 from pipeline.terminal.live_line import live_line
 from pipeline.terminal.wrapping import wrapped_for
@@ -59,8 +60,8 @@ class PlainConsole(Console):
         return fallback if bounded else ConsoleDimensions(_UNBOUNDED, fallback.height)
 
     def say(self, text: str) -> None:
-        """Prints sentences; a terminal gets them wrapped between words."""
-        self.print(Text(wrapped_for(self.file, text)))
+        """Prints sentences, without what would change the terminal; a terminal gets them wrapped between words."""
+        self.print(Text(wrapped_for(self.file, visible(text))))
 
 
 @dataclass

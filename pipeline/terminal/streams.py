@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import sys
+from typing import IO
 
 from pipeline.terminal.wrapping import wrapped_for
 
@@ -122,3 +123,9 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     if all(one is not None for one in substitutes):
         return "".join(one or "" for one in substitutes), error.end
     return _escape(error)
+
+
+def use_utf8(stream: IO[str]) -> None:
+    """Has a stream write UTF-8 whatever the locale: files of other programs would be damaged silently."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="replace")

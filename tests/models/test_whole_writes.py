@@ -95,7 +95,7 @@ def test_a_file_is_replaced_at_once_or_not_at_all(tmp_path: Path, monkeypatch: p
     write_whole(file, "two")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
-    def full(path: Path, text: str, encoding: str) -> None:
+    def full(path: Path, text: str, encoding: str, errors: str) -> None:
         path.write_bytes(text.encode(encoding)[:1])
         raise OSError(28, "No space left on device")
 

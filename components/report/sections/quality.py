@@ -150,7 +150,7 @@ def slices_blocks(facts: RunFacts) -> Iterator[Block]:
         shown = ", ".join(cut(part["slice"], 60) for part in small[:_MOST_SMALL])
         more = f" and {len(small) - _MOST_SMALL} more" if len(small) > _MOST_SMALL else ""
         least = evaluation.get("min_slice_size", 0)
-        yield Paragraph(f"Too few rows to judge (fewer than {least}): {shown}{more}.")
+        yield Paragraph(f"Too few rows to judge (fewer than {least}): {shown}{more}.", for_owner=True)
 
 
 def _slice_metric(task: str) -> str:

@@ -15,10 +15,10 @@ from components.artifacts import BLESSED, VARIANT, VERDICT, DataBlessing, EdgeBu
 from components.config import CardConfig
 from components.lineage.lineage_record import write_lineage
 from components.lineage.table_facts import TABLES_FILE
-from components.live_version import live_version, version_digest
+from components.live_version import card_digest, live_version, version_digest
 from components.push import EdgeChoice, Papers, PushResult, push_with_bundle
-from components.report.card_words import renewed
-from components.report.model_card import model_card
+from components.report.card.card_words import renewed
+from components.report.card.model_card import model_card
 from components.report.step_reports import StepReport, facts_of_steps
 from components.tfx_step import Step, StepExecutor, StepRun
 from models.saved.model_locations import EXTRA_FOLDER
@@ -127,6 +127,7 @@ class Pusher(Step, executor=Executor):
         "keep": int,
         "live_bundle": str,
         "live_version": int,
+        "live_cards": str,
         "card": str,
     }
     TYPE_ANNOTATION = system_executions.Deploy
@@ -157,7 +158,7 @@ class Pusher(Step, executor=Executor):
         card, `README.md`, which is brought up to date. `evaluation`: the Evaluator's, for the card; `card`: what only
         people know.
         What is live is part of the cache key, so a model whose pushed version has been removed is pushed again, and so
-        is a bundle that is damaged.
+        is a bundle that is damaged; and a card that says something else is renewed.
         """
         super().__init__(
             model=model,
@@ -173,6 +174,7 @@ class Pusher(Step, executor=Executor):
             card=card.model_dump_json(),
             live_version=live_version(directory) if version is None else version,
             live_bundle=_live_bundle(edge_directory) if version is None and edge_directory else "",
+            live_cards=_live_cards(directory, edge_directory) if version is None else "",
         )
 
 
@@ -180,3 +182,9 @@ def _live_bundle(directory: str) -> str:
     """The newest bundle's version and a digest of its files; "" if there is none."""
     version = live_version(directory)
     return f"{version} {version_digest(Path(directory, str(version)))}" if version else ""
+
+
+def _live_cards(*directories: str) -> str:
+    """Digests of the cards of the newest versions."""
+    folders = [Path(directory, str(live_version(directory))) for directory in directories if directory]
+    return " ".join(map(card_digest, folders))

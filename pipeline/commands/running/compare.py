@@ -44,6 +44,8 @@ def compare(options: argparse.Namespace) -> int:
     before, after = (find_run(name, options.project, measured=True)[0] for name in named)
     found = compare_runs(before, after)
     if options.page is not None:
+        if options.page.is_dir():
+            raise TransomError("--page", got=f"{options.page}, a folder", expected="a file", fix="name a file in it")
         with os_errors_as(TransomError, f"the page {options.page} cannot be written", fix="name another file"):
             write_whole(options.page, comparison_page(found))
     if options.json:

@@ -37,16 +37,19 @@ def add(commands: Commands) -> None:
 def errors(options: argparse.Namespace) -> int:
     import csv
 
-    from pipeline.reports.error_rows import csv_rows, error_rows, plain, predictions_of
+    from pipeline.reports.error_rows import csv_rows, error_rows, explained_damage, plain, predictions_of
     from pipeline.reports.error_table import print_errors
     from pipeline.reports.run_choice import find_run
+    from pipeline.terminal.streams import use_utf8
     from tflite.host.json_text import to_json
 
     record, _ = find_run(options.run, options.project, measured=True)
     predictions = predictions_of(record)
-    found = error_rows(predictions)
+    with explained_damage(record):
+        found = error_rows(predictions)
     shown = found[: options.most or (None if options.csv or options.json else _SHOWN)]
     if options.csv:
+        use_utf8(sys.stdout)
         csv.writer(sys.stdout, lineterminator="\n").writerows(csv_rows(shown, predictions.facts))
     elif options.json:
         for row in shown:

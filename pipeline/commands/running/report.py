@@ -36,9 +36,11 @@ def report(options: argparse.Namespace) -> int:
     from models.errors import TransomError, os_errors_as
     from pipeline.reports.run_choice import find_run
     from pipeline.reports.run_report import run_card, write_report
+    from pipeline.terminal.streams import use_utf8
 
-    record, folder = find_run(options.run, options.project)
+    record, folder = find_run(options.run, options.project, measured=options.card)
     if options.card:
+        use_utf8(sys.stdout)
         print(run_card(record), end="")
         return 0
     with os_errors_as(TransomError, f"the report in {folder} cannot be written", fix="change its permissions"):

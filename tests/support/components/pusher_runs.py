@@ -59,7 +59,15 @@ def push(
     Executor().Do(
         {"model": [model], "model_blessing": [blessing], "data_blessing": [data], "serving_blessing": [gate], **more},
         {"pushed_model": [pushed]},
-        {"directory": str(base), "keep": keep, "live_version": 0, "live_bundle": "", "code": "", "card": card}
+        {
+            "directory": str(base),
+            "keep": keep,
+            "live_version": 0,
+            "live_bundle": "",
+            "live_cards": "",
+            "code": "",
+            "card": card,
+        }
         | {"edge_directory": str(base.parent / "edge")},
     )
     return pushed

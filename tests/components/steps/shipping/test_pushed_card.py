@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from tfx.types import standard_artifacts
 from tiny_artifacts import artifact
 
 from components.lineage import lineage_record
-from components.live_version import version_digest
+from components.live_version import card_digest, version_digest
 from components.push import ALREADY_LIVE
 from components.steps.shipping import pusher
+from models.errors import PushError
 from serving.publish.version_folders import versions
 
 
@@ -64,28 +64,31 @@ def test_a_card_is_renewed_when_somebody_has_said_more(tmp_path: Path) -> None:
     assert [version_digest(folder) for folder in folders] == before, "nothing is measured again for it"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_live_version_that_cannot_be_written_stays_live(tmp_path: Path) -> None:
-    _, of_model, _ = run(tmp_path)
-    of_model.parent.chmod(0o500)
-    try:
-        pushed, *_ = run(tmp_path, card='{"limits": "x"}')
-    finally:
-        of_model.parent.chmod(0o700)
-    assert pushed.get_int_custom_property("pushed") == 1
-    assert "was not renewed: Permission denied" in pushed.get_string_custom_property("reason")
-
-
-def test_a_disk_that_takes_no_card_stops_no_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(tmp_path)
+def test_a_card_that_cannot_be_renewed_is_an_error_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, of_model, of_bundle = run(tmp_path)
 
     def full(file: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("components.push.write_whole", full)
-    pushed, *_ = run(tmp_path, card='{"limits": "x"}')
-    assert pushed.get_int_custom_property("pushed") == 1
-    assert "README.md was not renewed: No space left" in pushed.get_string_custom_property("reason")
+    with monkeypatch.context() as patched:
+        patched.setattr("components.push.write_whole", full)
+        with pytest.raises(PushError, match=r"README.md cannot be renewed; the model stays live(.|\n)*No space left"):
+            run(tmp_path, card='{"limits": "Irony."}')
+    run(tmp_path, card='{"limits": "Irony."}')
+    assert all("Irony." in file.read_text() for file in (of_model, of_bundle))
+
+
+def test_a_card_is_part_of_what_is_live(tmp_path: Path) -> None:
+    """Otherwise a card that returns to earlier words would be taken from the cache, and stay as it is."""
+    _, of_model, of_bundle = run(tmp_path)
+    folders = of_model.parents[1], of_bundle.parent
+    before = [card_digest(folder) for folder in folders]
+    run(tmp_path, card='{"limits": "x"}')
+    assert all(old and old != card_digest(folder) for old, folder in zip(before, folders, strict=True))
+    run(tmp_path)
+    assert [card_digest(folder) for folder in folders] == before
 
 
 def test_a_model_is_pushed_even_if_its_card_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import json
 from edge_settings import SHORT, TEXT, metadata
 from setting_effects import Setting, setting
 
-from components.report.model_card import model_card
+from components.report.card.model_card import model_card
 from components.report.page_facts import RunFacts
 
 

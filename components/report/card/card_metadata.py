@@ -32,7 +32,7 @@ bigscience-bloom-rail-1.0 bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bs
 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0
 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0
 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m ecl-2.0 epl-1.0
-epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1 lgpl-3.0 lppl-1.3c mit
+epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2 gemma gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1 lgpl-3.0 lppl-1.3c mit
 mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib
 """
 _LICENSES = frozenset(_LICENSE_IDS.split())
@@ -75,8 +75,11 @@ def licence_metadata(name: str | None) -> dict[str, Any]:
     """The entries that name a licence; none if it is not known."""
     if not name:
         return {}
-    known = name.strip().lower()
-    return {"license": known} if known in _LICENSES else {"license": "other", "license_name": name.strip()}
+    known = name.lower()
+    for one in (known, known.removesuffix("-only"), known.removesuffix("-or-later")):  # SPDX's names of GNU licences
+        if one in _LICENSES:
+            return {"license": one}
+    return {"license": "other", "license_name": name}
 
 
 def _results(facts: RunFacts) -> Iterator[Any]:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import yaml
 
 from components.report.blocks import Block, Code, Details, Paragraph
-from components.report.card_metadata import base_model, metadata
-from components.report.card_words import about, marked, prose
+from components.report.card.card_metadata import base_model, metadata
+from components.report.card.card_words import about, marked, prose
+from components.report.card.public_facts import public_facts
 from components.report.markdown import blocks_as_markdown, bullets, escaped, fenced
 from components.report.page_facts import RunFacts
-from components.report.public_facts import public_facts
+from components.report.partial_facts import whole_or_why
 from components.report.sections.data import data_blocks
 from components.report.sections.label_tables import labels_blocks
 from components.report.sections.model_origin import origin_blocks
@@ -101,7 +102,7 @@ def _parts(facts: RunFacts, guide: str | None) -> Iterator[str]:
         yield f"## {title}"
         if blocks is data_blocks:
             yield marked("data", prose(said, "data"))
-        yield from blocks_as_markdown(blocks(facts))
+        yield from blocks_as_markdown(whole_or_why(blocks, facts))
     if facts.lineage:
         yield f"{_LINEAGE} {_REPRODUCE}" if guide is None else _LINEAGE
     settings = {key: value for key, value in facts.config.items() if key not in ("card", "name")}

@@ -11,8 +11,8 @@ import yaml
 from huggingface_hub import ModelCard
 from report_facts import HOSTILE, RIGHT_TO_LEFT, run_facts
 
-from components.report.card_words import renewed
-from components.report.model_card import model_card
+from components.report.card.card_words import renewed
+from components.report.card.model_card import model_card
 from components.report.page_facts import RunFacts
 from components.report.report_page import report_page
 

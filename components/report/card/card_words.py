@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import yaml
 
-from components.report.card_metadata import licence_metadata
-from components.report.html_page import visible
+from components.report.card.card_metadata import licence_metadata
 from components.report.markdown import bullets
 from components.report.page_facts import Json
+from components.report.wording import visible
 
 _PROSE = ("intended_use", "limits", "data")
 _UNSAID = "Not stated (`card.{}` in transom.yaml)."
