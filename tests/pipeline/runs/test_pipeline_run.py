@@ -165,7 +165,7 @@ class _Graph(RunRecorder):
     """A recorder whose steps end as the test sets."""
 
     wrote: Path
-    fails: Exception
+    fails: BaseException
 
     def _run(self, config: object, from_step: str | None, to_step: str | None) -> None:
         self.record.steps.append(StepRecord("Pusher", "failed"))
@@ -197,6 +197,15 @@ def test_a_failed_push_keeps_what_was_measured(graph: _Graph) -> None:
     assert (record.status, record.verdict) == ("failed", "blessed: the threshold is met")
     assert record.evaluation["metrics"] == {"accuracy": 0.9}
     assert "no space left" in record.error
+
+
+def test_an_interrupted_run_keeps_what_was_measured(graph: _Graph) -> None:
+    (graph.wrote / "summary.json").write_text(json.dumps({"metrics": {"accuracy": 0.9}}))
+    graph.fails = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        graph.run(None, None, None)
+    (record,) = all_runs(graph.paths)
+    assert (record.status, record.evaluation["metrics"]) == ("interrupted", {"accuracy": 0.9})
 
 
 def test_an_interruption_that_a_step_swallows_ends_the_run_before_the_next(graph: _Graph) -> None:
