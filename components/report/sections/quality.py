@@ -138,10 +138,12 @@ def slices_blocks(facts: RunFacts) -> Iterator[Block]:
         lower_is_better = metric in ("mse", "mae")
         slices.sort(key=lambda part: part["metrics"][metric], reverse=lower_is_better)
         worst, overall = slices[0], evaluation["metrics"].get(metric)
-        yield Paragraph(
-            f"The worst is {worst['slice']}: {metric.replace('_', ' ')} {number(worst['metrics'][metric])} on "
-            f"{count(worst['rows'], 'row')}, against {number(overall)} on all."
-        )
+        value = worst["metrics"][metric]
+        found = f"{metric.replace('_', ' ')} {number(value)} on {count(worst['rows'], 'row')}"
+        if overall is None or (value > overall if lower_is_better else value < overall):
+            yield Paragraph(f"The worst is {worst['slice']}: {found}, against {number(overall)} on all.")
+        else:
+            yield Paragraph("No slice with enough rows is worse than all rows together.", "good")
         yield _slices(slices[:_MOST_SLICES], metric, overall)
         if len(slices) > _MOST_SLICES:
             yield Paragraph(f"and {count(len(slices) - _MOST_SLICES, 'better slice')}")

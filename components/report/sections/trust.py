@@ -24,6 +24,24 @@ def trust_blocks(facts: RunFacts) -> Iterator[Block]:
         yield from _thresholds(outcomes["thresholds"])
 
 
+def _farthest(bins: Sequence[Mapping[str, float]]) -> str:
+    """Where, if anywhere, scores are wrong by more than chance: two standard errors of the share that is right."""
+    certain = [
+        one
+        for one in bins
+        if abs(one["confidence"] - one["right"])
+        > 2 * (max(one["confidence"] * (1 - one["confidence"]), 1e-4) / one["rows"]) ** 0.5
+    ]
+    if not certain:
+        return "Nowhere is that more than chance."
+    worst = max(certain, key=lambda one: one["rows"] * abs(one["confidence"] - one["right"]))
+    more = "more" if worst["right"] > worst["confidence"] else "less"
+    return (
+        f"Where it matters most, around a score of {worst['confidence']:.2f}, {percent(worst['right'])} of "
+        f"{worst['rows']:,.0f} are right: there it is right {more} often than its scores say."
+    )
+
+
 def _calibration(facts: RunFacts, bins: Sequence[Mapping[str, float]]) -> Iterator[Block]:
     if not bins:
         yield Paragraph("No row has a score and a label.", "note")
@@ -31,14 +49,9 @@ def _calibration(facts: RunFacts, bins: Sequence[Mapping[str, float]]) -> Iterat
     confidence, right = [one["confidence"] for one in bins], [one["right"] for one in bins]
     rows = sum(one["rows"] for one in bins)
     error = sum(one["rows"] * abs(one["confidence"] - one["right"]) for one in bins) / rows
-    farthest = max(bins, key=lambda one: one["rows"] * abs(one["confidence"] - one["right"]))
-    lean = "too sure of itself" if farthest["confidence"] > farthest["right"] else "surer than it says"
     several = facts.task == "multi_label"
     things = "answers (a label is, or is not, a row's)" if several else "answers"
-    words = (
-        f"On average a score is {percent(error)} off the share of {things} that are right. Where it matters most, "
-        f"around a score of {farthest['confidence']:.2f}, {percent(farthest['right'])} are right: there it is {lean}."
-    )
+    words = f"On average a score is {percent(error)} off the share of {things} that are right. {_farthest(bins)}"
     yield Plot(
         partial(
             charts.lines,
