@@ -126,8 +126,11 @@ def push_with_bundle(
     result = push(source, directory, keep, extra_files, papers)
     if edge is None or not edge.variant:
         return result
-    told = directory / str(result.version) / EXTRA_FOLDER / LINEAGE_FILE
-    beside = papers.files(told.read_bytes(), edge.guide) if papers is not None and told.is_file() else {}
+
+    def beside() -> dict[str, bytes]:
+        told = directory / str(result.version) / EXTRA_FOLDER / LINEAGE_FILE
+        return papers.files(told.read_bytes(), edge.guide) if papers is not None and told.is_file() else {}
+
     new = _push_bundle(edge, edge_directory, result.version, keep, beside)
     reason = f"{result.reason}; its edge bundle is new" if new and not result.new else result.reason
     if papers is not None and not new:
@@ -174,10 +177,12 @@ def push(
     return replace(result, reason=f"{result.reason}; removed {', '.join(map(str, removed))}") if removed else result
 
 
-def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int, beside: Mapping[str, bytes]) -> bool:
+def _push_bundle(
+    edge: EdgeChoice, directory: Path, version: int, keep: int, beside: Callable[[], Mapping[str, bytes]]
+) -> bool:
     """Pushes the chosen bundle under the number of the SavedModel, and removes all but the `keep` newest bundles.
 
-    `beside`: names and contents of files that are no part of the bundle's identity.
+    `beside`: names and contents of files that are no part of the bundle's identity; asked for a new bundle only.
 
     Returns:
         False if the same bundle was there already.
@@ -189,7 +194,7 @@ def _push_bundle(edge: EdgeChoice, directory: Path, version: int, keep: int, bes
     try:
         new = not _is_same_bundle(directory / str(version), manifest)
         if new:
-            extra_files = {BUNDLE_FILE: manifest.to_json().encode(), **beside}
+            extra_files = {BUNDLE_FILE: manifest.to_json().encode(), **beside()}
             publish(edge.bundles / edge.variant, directory, extra_files, version=version, known_by=BUNDLE_FILE)
         prune(directory, keep, [BUNDLE_FILE])
     except PublishError as error:

@@ -86,6 +86,10 @@ class StepRun:
     def folder(self, key: str) -> Path:
         return Path(self.artifact(key).uri)
 
+    def optional_folder(self, key: str) -> Path | None:
+        """The folder of an optional input; None if there is none."""
+        return self.folder(key) if self.artifacts.get(key) else None
+
     @property
     def model_folder(self) -> Path:
         """The SavedModel of the artifact `model`."""

@@ -8,19 +8,19 @@ from components.report.wording import listed, number, signed_interval
 from tflite.host.prediction import TaskType
 
 
-def worse_than_live(task: TaskType, rows: Json) -> str:
+def worse_than_live(evaluation: Json, rows: Json) -> str:
     """A sentence that says by which metrics; "" if by none, or if there is nothing to compare.
 
     Args:
-        task: its type.
-        rows: `rows.json` of the Evaluator.
+        evaluation: `summary.json` of the Evaluator.
+        rows: its `rows.json`.
     """
     metrics = rows.get("against", {}).get("live", {}).get("metrics", {})
     worse = [
         f"{name.replace('_', ' ')} {number(one['model'])} against {number(one['other'])} "
         f"(95% interval of the difference: {signed_interval(one['difference'])})"
         for name, one in metrics.items()
-        if one["difference"] and _is_worse(task, name, one["difference"])
+        if one["difference"] and _is_worse(evaluation["task"], name, one["difference"])
     ]
     if not worse:
         return ""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from components.report.blocks import Block, Code, FactList, Paragraph, Plot, Table
-from components.report.wording import ABSENT, visible
+from components.report.wording import ABSENT, in_one_line, visible
 
 MOST_COLUMNS = 14
 """A wider table cannot be read as Markdown, and is left out."""
@@ -24,8 +24,7 @@ _FENCE = re.compile(r"`+")
 
 def escaped(text: str) -> str:
     """A text in one line that shows as itself, wherever it stands."""
-    line = " ".join(visible(text).split())
-    line = _ENTITIES.sub(lambda found: f"&#{ord(found[0])};", line)
+    line = _ENTITIES.sub(lambda found: f"&#{ord(found[0])};", in_one_line(text))
     line = _INSIDE_A_WORD.sub("_", _MARKUP.sub(r"\\\g<0>", line))
     begin = _BLOCK.match(line)
     if begin is None:

@@ -60,6 +60,12 @@ def read_step_reports(folder_of: Callable[[StepReport], Path | None]) -> dict[st
     return found
 
 
+def verdict_of(evaluation: Json, serving: Json) -> str:
+    """Why a model is blessed or not, from the two reports that decide: of a model that is not served, the gate's."""
+    refused = evaluation.get("blessed") and not serving.get("blessed", True)
+    return str((serving if refused else evaluation).get("verdict", ""))
+
+
 def facts_of_steps(folder_of: Callable[[StepReport], Path | None], config: Json, **known: Any) -> RunFacts:
     """The facts of a run where there is no record of it: in a step.
 
@@ -70,10 +76,9 @@ def facts_of_steps(folder_of: Callable[[StepReport], Path | None], config: Json,
     """
     found = read_step_reports(folder_of)
     evaluation, serving = found.get("evaluation", {}), found.get("serving", {})
-    refused = evaluation.get("blessed") and not serving.get("blessed", True)
     return RunFacts(
         project=str(config.get("name") or ""),
-        verdict=(serving if refused else evaluation).get("verdict", ""),
+        verdict=verdict_of(evaluation, serving),
         config=config,
         data=found.get("data", {}),
         findings=found.get("findings", []),

@@ -85,6 +85,11 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[:most].rstrip() + " …"
 
 
+def in_one_line(text: str) -> str:
+    """A text that is safe to show (`visible`), with single spaces in place of line ends and runs of spaces."""
+    return " ".join(visible(text).split())
+
+
 def visible(text: str) -> str:
     """A text that is safe to show: control characters, and those that turn the direction of what follows, become
     U+FFFD, because they could make a page say what it does not."""

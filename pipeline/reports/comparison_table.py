@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from components.report.blocks import Block, Paragraph, RowCard, Table
-from components.report.wording import visible
+from components.report.wording import in_one_line
 from pipeline.reports import comparison_page
 from pipeline.reports.run_comparison import RunComparison
 from pipeline.reports.run_tables import new_table
@@ -27,9 +27,9 @@ def print_comparison(found: RunComparison, stream: TextIO) -> None:
             console.say(f"\n{title}:")
         for card in cards[:_MOST_ROWS]:
             before = card.facts[0][1]
-            console.say(f"  {visible(card.given)}: {visible(before)} before, {visible(card.answer)} after")
+            console.say(f"  {card.given}: {before} before, {card.answer} after")
             for text in card.texts:
-                console.say("    " + " ".join(visible(text[:160]).split()))
+                console.say(f"    {in_one_line(text[:160])}")
     console.say(f"\n{comparison_page.verdict(found)}")
 
 

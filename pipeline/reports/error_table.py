@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from components.predictions.stored_predictions import StoredPredictions
-from components.report.wording import visible
+from components.report.wording import in_one_line, visible
 from pipeline.reports.error_rows import ErrorRow
 from pipeline.terminal.wrapping import wrapped_for
 
@@ -60,5 +60,5 @@ def _text(value: Sequence[str] | float) -> str:
 
 def _wrapped(text: str, width: int) -> str:
     """The text on a few lines, without what would change the terminal."""
-    line = " ".join(visible(text[: width * _MOST_LINES]).split())
+    line = in_one_line(text[: width * _MOST_LINES])
     return "\n".join(textwrap.wrap(line, width - 4, initial_indent="    ", subsequent_indent="    ")[:_MOST_LINES])

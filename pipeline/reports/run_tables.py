@@ -13,7 +13,7 @@ from rich.table import Table
 from components.data.formats.files import abbreviate
 from components.report.live_difference import worse_than_live
 from components.report.report_page import FILE_NAME as REPORT_NAME
-from components.report.wording import visible
+from components.report.wording import in_one_line
 from models.training.progress import format_duration
 from pipeline.paths import Paths
 from pipeline.reports.calibration_lines import calibration_lines
@@ -117,7 +117,7 @@ def remarks(record: RunRecord) -> list[str]:
     """What is doubtful about a model that passes: worse than a baseline, or than the model that was live."""
     found = [one for one in record.evaluation.get("baselines", {}).values() if one["passed"] and one["sentence"]]
     lines = [f"{'warning' if one['warns'] else 'note'}: {one['sentence']}" for one in found]
-    if worse := worse_than_live(record.evaluation.get("task", "single_label"), record.rows):
+    if worse := worse_than_live(record.evaluation, record.rows):
         lines.append(f"warning: {worse}")
     return lines
 
@@ -249,9 +249,7 @@ class PlainTable(Table):
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         """See `rich.table.Table`."""
-        super().add_row(
-            *(" ".join(visible(cell).split()) if isinstance(cell, str) else cell for cell in cells), **options
-        )
+        super().add_row(*(in_one_line(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
 
 def new_table(*headings: str, left: Sequence[str] = ()) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.report.step_reports import StepReport, read_step_reports
+from components.report.step_reports import StepReport, read_step_reports, verdict_of
 from components.report.training_losses import read_losses
 from models.errors import GateError, NotBlessedError, TransomError
 from pipeline.runs.run_records import ALREADY_LIVE, UNCHANGED, RunRecord
@@ -32,10 +32,8 @@ def read_reports(record: RunRecord, outputs: Outputs) -> None:
     record.evaluation, record.rows = found.get("evaluation", {}), found.get("rows", {})
     if record.rows:
         record.rows["folder"] = outputs["Evaluator"]["evaluation"].uri  # has the predictions of all rows
-    record.verdict = record.evaluation.get("verdict", "")
     record.serving, record.edge = found.get("serving", {}), found.get("edge", {})
-    if record.evaluation.get("blessed") and not record.serving.get("blessed", True):
-        record.verdict = record.serving["verdict"]
+    record.verdict = verdict_of(record.evaluation, record.serving)
 
 
 def keep_findings(record: RunRecord, error: TransomError) -> None:

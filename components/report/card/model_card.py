@@ -67,8 +67,8 @@ def card_blocks(facts: RunFacts) -> Iterator[Block]:
         yield Paragraph("The run stopped before there was a model to tell about.", "note")
         return
     yield Paragraph(
-        "A pushed version has a card as assets.extra/README.md, and its edge bundle begins its README.md with one. It "
-        "holds no row of the tables, and Hugging Face's hub reads it as it is."
+        "A pushed version has a card as assets.extra/README.md; the README.md of its edge bundle has it below the "
+        "instructions. It holds no row of the tables, and Hugging Face's hub reads it as it is."
     )
     unsaid = [key for key in _ASKED if not (facts.config.get("card") or {}).get(key)]
     if unsaid:

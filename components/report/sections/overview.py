@@ -109,7 +109,7 @@ def next_blocks(facts: RunFacts) -> Iterator[Block]:
 
 
 def _doubts(facts: RunFacts) -> Iterator[Block]:
-    if facts.task and (worse := worse_than_live(facts.task, facts.rows)):  # type: ignore[arg-type]
+    if worse := worse_than_live(facts.evaluation, facts.rows):
         yield Paragraph(sentence(f"It is {worse}"), "bad")
     for baseline in facts.evaluation.get("baselines", {}).values():
         if baseline.get("sentence"):

@@ -71,7 +71,7 @@ def _papers(step: StepRun, blessed_data: Path) -> Papers:
     def folder_of(report: StepReport) -> Path | None:
         if report.key == "model_run":  # the exported model has the Trainer's report, too
             return step.model_folder / EXTRA_FOLDER
-        return step.folder(report.key) if step.optional(report.key) is not None else None
+        return step.optional_folder(report.key)
 
     def card(lineage: bytes, guide: str | None) -> bytes | None:
         """From the reports of the steps before. A model is pushed even if its card cannot be written."""

@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 from components.artifacts import DataBlessing, ReportArtifact
 from components.report.page_facts import RunFacts
 from components.report.report_page import report_page
-from components.report.step_reports import StepReport, facts_of_steps
+from components.report.step_reports import facts_of_steps
 from components.report.training_losses import read_losses
 from components.steps.shipping.pusher import FILE_NAME as PUSHED_FILE
 from components.tfx_step import Step, StepExecutor, StepRun
@@ -29,13 +29,10 @@ class Executor(StepExecutor):
 
 
 def _facts(step: StepRun) -> RunFacts:
-    def folder_of(report: StepReport) -> Path | None:
-        return step.folder(report.key) if step.optional(report.key) is not None else None
-
     pushed = _json(step.folder("pushed_model") / PUSHED_FILE)
     place = pushed.get("destination", "")
     return facts_of_steps(
-        folder_of,
+        lambda report: step.optional_folder(report.key),
         json.loads(step.parameters["config"]),
         status=_status(pushed),
         losses=read_losses(step.folder("model_run") / "logs" / "train"),

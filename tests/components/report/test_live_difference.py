@@ -25,7 +25,7 @@ def rows(metric: str, model: float, other: float, difference: Any) -> dict[str, 
     ],
 )
 def test_only_what_is_worse_for_certain_is_worse(metric: str, difference: Any, worse: bool) -> None:
-    found = worse_than_live("single_label", rows(metric, 0.81, 0.85, difference))
+    found = worse_than_live({"task": "single_label"}, rows(metric, 0.81, 0.85, difference))
     assert bool(found) == worse
     if worse:
         assert f"{metric.replace('_', ' ')} 0.8100 against 0.8500" in found
@@ -33,4 +33,4 @@ def test_only_what_is_worse_for_certain_is_worse(metric: str, difference: Any, w
 
 
 def test_without_a_live_model_nothing_is_said() -> None:
-    assert worse_than_live("regression", {}) == ""
+    assert worse_than_live({"task": "regression"}, {}) == ""

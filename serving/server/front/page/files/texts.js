@@ -35,7 +35,7 @@ function counted(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-// A probability. Three digits after the point, as in the report; fewer than a thousandth keep two that count.
+// A probability, with three digits after the point.
 function share(probability) {
   if (!Number.isFinite(probability)) return "not a number";
   return probability >= 0.001 || probability === 0 ? probability.toFixed(3) : "< 0.001";
